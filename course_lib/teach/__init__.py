@@ -1,0 +1,1 @@
+"""The machinery of teaching: build, run and check lessons. It knows nothing about images."""
