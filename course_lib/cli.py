@@ -3,7 +3,10 @@
 Commands import what they need when they run, so that ``course --help`` answers at once.
 """
 
+import importlib.metadata
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,39 +14,324 @@ from rich.console import Console
 
 from course_lib.errors import CourseError, UsageError
 
+LESSONS, PICTURES = "Lessons", "Pictures"
+WHAT, WHERE = "What to run", "Where results go"
+
+
+def _examples(*lines: tuple[str, str]) -> str:
+    """Return examples as the end of a command's help (Markdown), a line each."""
+    width = max(len(command) for command, _ in lines)
+    rows = "\n".join(f"{command:<{width}}  # {what}" for command, what in lines)
+    return f"**Examples**\n\n```bash\n{rows}\n```"
+
+
 app = typer.Typer(
     name="course",
-    help="Build, run and check the lessons of [bold]Uncropped[/bold], and measure pictures.",
+    help="Build, run and check the lessons of **Uncropped**, and measure pictures.",
+    epilog=_examples(
+        ("course run --only 01", "execute one lesson and write its page"),
+        ("course run --profile smoke", "try all lessons at their smallest sizes"),
+        ("course build --check", "see whether notebooks match their sources"),
+    ),
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 measure_app = typer.Typer(help="Measure pictures and write the numbers down.", no_args_is_help=True)
-app.add_typer(measure_app, name="measure")
+app.add_typer(measure_app, name="measure", rich_help_panel=PICTURES)
 errors = Console(stderr=True)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"course {importlib.metadata.version('uncropped')}")
+        raise typer.Exit
 
 
 @app.callback()
 def options(
-    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and end.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the full traceback when something fails.")
+        bool,
+        typer.Option(
+            "--debug", help="Show the traceback of an error; may also stand after the command."
+        ),
     ] = False,
 ) -> None:
     """Options that every command has."""
-    context.obj = {"debug": debug}
+
+
+@app.command(
+    rich_help_panel=LESSONS,
+    epilog=_examples(
+        ("course build", "write what is out of date"),
+        ("course build --check", "in a pull request: fail if anything is"),
+    ),
+)
+def build(
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Write nothing; list what is out of date or wrong, and exit with 1."
+        ),
+    ] = False,
+) -> None:
+    """Build the notebooks from their sources.
+
+    `notebooks/source/NN_name.py` becomes `notebooks/NN_name.ipynb`, the
+    worked lesson, and `exercises/NN_name.ipynb`, the student's copy. A worked lesson
+    keeps its outputs as long as its code is unchanged. The table of lessons in the README is
+    brought up to date as well. Building twice changes nothing.
+
+    `--check` also reports outputs that come from other code than the source's, quoted
+    names that do not exist or are too long, pictures without alternative text, and notebooks of
+    more than 1.5 MB, each with its file and cell.
+    """
+    from course_lib.paths import COURSE
+    from course_lib.teach.audit import find_problems
+    from course_lib.teach.build import build as build_course
+    from course_lib.teach.problems import Problem, ProblemsError
+
+    problems: Sequence[Problem] = ()
+    written: Sequence[Path] = ()
+    if check:
+        problems = find_problems()
+    else:
+        try:
+            written = build_course()
+        except ProblemsError as error:
+            problems = error.problems
+    for path in written:
+        print(f"wrote {path.relative_to(COURSE.root)}")
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise CourseError(f"The course has {len(problems)} problem(s), listed above.")
+    if not written:
+        print("Everything is up to date and sound." if check else "Everything is up to date.")
+
+
+@app.command(
+    rich_help_panel=LESSONS,
+    epilog=_examples(
+        ("course run", "all lessons, with the profile that suits this machine"),
+        ("course run --only 01,03-05 --jobs 2", "four lessons, two at a time"),
+        ("course run --profile smoke", "all lessons at their smallest sizes"),
+        ("course run --photos ~/Pictures", "with photographs of your own"),
+        ("course run --only 01 -p seed=7", "with a parameter changed"),
+        ("course run --resume", "go on where a run was stopped"),
+        ("course run --profile cpu --update", "refresh the committed notebooks"),
+    ),
+)
+def run(
+    profile: Annotated[
+        str,
+        typer.Option(
+            "--profile",
+            metavar="smoke|cpu|gpu|auto",
+            help="The budget of each lesson. **auto** takes $COURSE_PROFILE, else gpu if "
+            "there is one, else cpu.",
+            rich_help_panel=WHAT,
+        ),
+    ] = "auto",
+    only: Annotated[
+        str,
+        typer.Option(
+            "--only",
+            metavar="NUMBERS",
+            help="Lessons to run, such as 01 or 01,03-05; all if not given.",
+            rich_help_panel=WHAT,
+        ),
+    ] = "",
+    photos: Annotated[
+        str,
+        typer.Option(
+            "--photos",
+            metavar="DIR",
+            help="A folder of photographs to use instead of the embedded ones; the same as "
+            "-p photos=DIR.",
+            rich_help_panel=WHAT,
+        ),
+    ] = "",
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            "--parameter",
+            metavar="NAME=VALUE",
+            help="Set a parameter of the lessons' parameters cell; may be given several times. "
+            "A name that a lesson does not know, or a value of another type, is refused before "
+            "anything starts.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            metavar="N",
+            help="Lessons to run at the same time. They share cores, memory and GPU.",
+            rich_help_panel=WHAT,
+        ),
+    ] = 1,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Run only lessons that are missing, that failed, or whose code, parameters, "
+            "profile or library changed since.",
+            rich_help_panel=WHAT,
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for executed notebooks, pages, index.html and run.json; executed in the "
+            "course if not given.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
+    update: Annotated[
+        bool,
+        typer.Option(
+            "--update",
+            help="Then copy lessons that passed to notebooks/, write what they took to "
+            "assets/run_cards.json, and build. With profile smoke, only the run cards.",
+            rich_help_panel=WHERE,
+        ),
+    ] = False,
+) -> None:
+    """Execute lessons and write a page for each.
+
+    Every lesson runs in a process of its own. One that fails does not stop the others: its notebook
+    is kept up to the error, and the command ends with exit code 1. An exception inside a widget
+    counts as a failure too, although Jupyter goes on after it.
+
+    Results: the executed notebooks, a page for each that needs no network, `index.html`,
+    and `run.json` with time, memory and errors. Ctrl-C stops the kernels and keeps what
+    is finished; `--resume` goes on from there.
+
+    Exit codes: 0 all passed, 1 a lesson failed, 2 wrong use, 130 stopped by Ctrl-C.
+    """
+    from course_lib.paths import COURSE
+    from course_lib.teach.run import RunOptions, run_course
+
+    pairs = [*(parameters or []), *([f"photos={photos}"] if photos else [])]
+    wanted = RunOptions(profile, only, jobs, out, resume, update, pairs)
+    raise typer.Exit(run_course(COURSE, wanted, Console()).exit_code)
+
+
+@measure_app.command(
+    "lens",
+    epilog=_examples(
+        ("course measure lens --photos ~/Pictures --json lens.json", "fringes and vignetting"),
+        ("course measure lens --photos flats --json flat.json --kind flatfield", "white walls"),
+    ),
+)
+def measure_lens(
+    photos: Annotated[Path, typer.Option("--photos", metavar="DIR", help="Folder of photographs.")],
+    json: Annotated[Path, typer.Option("--json", metavar="FILE", help="Where the numbers go.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            metavar="photos|flatfield",
+            help="**photos**: ordinary ones, straight from cameras. **flatfield**: frames of "
+            "something evenly lit, put together by camera.",
+        ),
+    ] = "photos",
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest",
+            metavar="FILE",
+            help="A CSV table with columns file, source, licence and camera, for the provenance; "
+            "without it cameras come from EXIF or from file names.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", min=1, help="Measure only the first N pictures."),
+    ] = None,
+) -> None:
+    """Measure what lenses did to a folder of photographs.
+
+    From ordinary photographs: the magnification of red and blue relative to green, the optical
+    centre, and an estimate of vignetting. From evenly lit frames: vignetting, against the
+    paper's polynomial. The file holds a row for each photo or camera, a summary with 95 %
+    intervals, and where the numbers come from. Pictures that cannot be measured are skipped
+    and counted.
+    """
+    from course_lib.lens.measure import (
+        Manifest,
+        describe,
+        measure_flatfields,
+        measure_photos,
+        write_json,
+    )
+    from course_lib.photos import folder
+
+    measures = {"photos": measure_photos, "flatfield": measure_flatfields}
+    if kind not in measures:
+        raise UsageError(f"--kind {kind} is unknown: choose photos or flatfield.")
+    if not json.name.endswith(".json"):
+        raise UsageError(f"--json {json}: give a file name that ends in .json.")
+    origins = Manifest(manifest)
+    console = Console()
+    with console.status("Reading the folder") as status:
+        measured = measures[kind](
+            folder(photos), origins, limit, lambda name: status.update(f"Measuring {name}")
+        )
+    write_json(json, measured)
+    for line in describe(measured):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"wrote {json}", markup=False, highlight=False, soft_wrap=True)
 
 
 def main() -> None:
     """Run the command line: errors are one line, exit code 1 (failed) or 2 (wrong use)."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
     try:
-        app()
-    except CourseError as error:
-        if "--debug" in sys.argv:
+        sys.exit(app(arguments, standalone_mode=False))
+    except Exception as error:
+        if debug:
             raise
-        errors.print(f"[red]Error:[/red] {error}", markup=True, highlight=False, soft_wrap=True)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        sys.exit(_explain(error))
+
+
+def _explain(error: Exception) -> int:
+    """Print an error as one line and return the exit code that belongs to it."""
+    message, code = str(error), 1
+    if isinstance(error, CourseError):
+        code = 2 if isinstance(error, UsageError) else 1
+    elif isinstance(error, typer.Abort):
+        message, code = "stopped.", 130
+    elif isinstance(error, BrokenPipeError):
+        sys.stderr.close()  # the reader of our output has left; nobody is there to be told
+        return 1
+    elif type(error).__name__ == "NoArgsIsHelpError":
+        return 2  # the help has been shown
+    elif hasattr(error, "format_message"):  # Typer's own: a wrong option or argument
+        context = getattr(error, "ctx", None)
+        where = f" See {context.command_path} --help." if context else ""
+        message, code = f"{error.format_message().rstrip('.')}.{where}", 2
+    else:
+        message = f"{type(error).__name__}: {error} (--debug shows where)"
+    errors.print("[red]Error:[/red] ", end="")
+    errors.print(message, markup=False, highlight=False, soft_wrap=True)
+    return code
 
 
 if __name__ == "__main__":
