@@ -431,7 +431,8 @@ class Environment:
         """Install the project and what it depends on, from ready-made packages only."""
         settings = child_settings(self.venv)
         pip = [str(self.python), "-m", "pip", "install", "--progress-bar", "off"]
-        pip += ["--only-binary", ":all:", "-c", "constraints.txt"]
+        # Only ready-made packages; what is never imported need not be compiled either.
+        pip += ["--only-binary", ":all:", "--no-compile", "-c", "constraints.txt"]
         self.log.write_text("", encoding="utf-8")
         if resumed:
             found = subprocess.run(
@@ -559,6 +560,7 @@ def lab(environment: Environment, options: argparse.Namespace) -> int:
     settings = with_photos(child_settings(environment.venv), options.photos)
     environment.prepare()
     command = [str(environment.python), "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"]
+    command.append("--log-level=WARN")  # the address is shown all the same
     command += [f"--ServerApp.root_dir={environment.root}"]
     if options.port:
         command.append(f"--ServerApp.port={options.port}")

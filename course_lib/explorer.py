@@ -122,7 +122,7 @@ class Slider:
         """Label, value and unit, as in a caption."""
         sign = "+" if self.low < 0 < value else ""
         number = f"{value:{sign}.{self.decimals}f}".replace("-", "−")
-        return f"{self.label} {number} {self.unit}".rstrip()
+        return f"{self.label}\u00a0{number}\u00a0{self.unit}".rstrip()
 
     def widget(self) -> ipywidgets.DOMWidget:
         """Make the widget that the reader moves."""
@@ -480,7 +480,7 @@ class Explorer:
         if not overrides or columns < 1:
             raise UsageError("A contact sheet needs at least one picture and one column.")
         gap, size = 12, max(11, round(width / 26))
-        letters = max(1, int(1.9 * width / size))
+        letters = max(1, int(1.75 * width / size))
         height = round(width * self.size[1] / self.size[0])
         lines = [textwrap.wrap(caption, letters) for caption in self.captions(overrides)]
         step = round(1.4 * size)

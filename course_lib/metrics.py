@@ -88,7 +88,8 @@ def bootstrap(
     UsageError
         When there are no values, a value is NaN, or the groups do not match the values.
 
-    Source of ``groups``: A. Davison and D. Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8.
+    Source of ``groups``: A. Davison and D. Hinkley, "Bootstrap Methods and their Application",
+    1997, section 3.8.
     """
     sample = _sample(values, level, rounds)
     member = np.arange(len(sample)) if groups is None else _group_numbers(groups, len(sample))

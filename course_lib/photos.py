@@ -472,6 +472,7 @@ def _embedded_reader(name: str, package: str, inside: str) -> Callable[[], np.nd
     return read
 
 
+# Only photographs whose terms allow what lessons do with them: figures of the lessons are published.
 # name, package that holds it, file inside the package, licence, origin
 _EMBEDDED = (
     (
@@ -496,13 +497,6 @@ _EMBEDDED = (
         "NASA Great Images, flic.kr/p/r9qvLn (scikit-image)",
     ),
     ("cat", "skimage", "data/chelsea.png", "CC0", "Stefan van der Walt (scikit-image)"),
-    (
-        "motorcycle",
-        "skimage",
-        "data/motorcycle_left.png",
-        "none stated; research data set",
-        "Middlebury 2014 stereo benchmark, Scharstein et al., left view (scikit-image)",
-    ),
     (
         "flower",
         "sklearn",

@@ -11,6 +11,10 @@ from skimage.transform import AffineTransform, warp
 from course_lib.lens import blur_at, defocus, magnify, radius
 
 
+# OpenCV before 5 rounds positions to 1/32 of a pixel.
+ROUNDING = 0.0 if int(cv2.__version__.split(".")[0]) >= 5 else 1 / 64
+
+
 def waves(x, y):
     """A picture without detail finer than 5 pixels, known at every place."""
     return 0.5 + 0.15 * (
@@ -70,7 +74,7 @@ def test_magnifications_multiply(a, b, cx):
     twice = magnify(magnify(picture, a, (cx, 0.5)), b, (cx, 0.5))
     once = magnify(picture, a * b, (cx, 0.5))
     inner = slice(6, -6), slice(6, -6)
-    assert np.abs(twice - once)[inner].max() < 4e-3
+    assert np.abs(twice - once)[inner].max() < 4e-3 + 0.2 * ROUNDING
 
 
 def test_magnify_keeps_uint8_and_its_input():

@@ -25,6 +25,8 @@ from course_lib.lens import (
 
 PHOTO = data.astronaut()[40:296, 90:474]  # 256 × 384
 FLOAT = (PHOTO / np.float32(255)).astype(np.float32)
+# OpenCV before 5 rounds positions to 1/32 of a pixel.
+ROUNDING = 0.0 if int(cv2.__version__.split(".")[0]) >= 5 else 1 / 64
 CENTERED = st.just((0.5, 0.5))
 ANYWHERE = st.tuples(st.floats(0, 1), st.floats(0, 1))
 
@@ -99,8 +101,14 @@ def test_any_size(shape, dtype, kernel):
 
 def test_views_and_read_only_pictures():
     lens = Lens(green=0.99, blur=(1, 1, 1), vignetting=0.3)
-    flipped = PHOTO[::-1, ::-1]
-    assert difference(lens.apply(flipped), lens.apply(np.ascontiguousarray(flipped)))[0] == 0
+    views = (PHOTO[::-1, ::-1], PHOTO.swapaxes(0, 1), np.asfortranarray(PHOTO), PHOTO[::2, 1::3])
+    for view in (*views, PHOTO[..., ::-1]):
+        plain = np.ascontiguousarray(view)
+        np.testing.assert_array_equal(lens.apply(view), lens.apply(plain))
+        corners = [[0, 0], [30, 20]]
+        np.testing.assert_array_equal(
+            lens.patches(view, corners, 32), lens.patches(plain, corners, 32)
+        )
     frozen = PHOTO.copy()
     frozen.flags.writeable = False
     assert difference(lens.apply(frozen), lens.apply(PHOTO))[0] == 0
@@ -216,7 +224,7 @@ def test_geometry_agrees_with_scikit_image(k1, center):
         where = source_of(lens, smooth.shape, m)
         oracle = warp(smooth[..., c].astype(float), where, order=3, mode="edge")
         inner = slice(3, -3), slice(3, -3)
-        assert np.abs(seen[..., c] - oracle)[inner].max() < 4e-3
+        assert np.abs(seen[..., c] - oracle)[inner].max() < 4e-3 + 0.2 * ROUNDING
         assert np.sqrt(np.mean((seen[..., c] - oracle) ** 2)) < 1e-3
 
 
@@ -276,7 +284,7 @@ def test_sub_pixel_displacement_in_the_corner():
         moved = (seen[..., 1] - seen[..., 0]) / (0.5 / width)
         # Red and blue are zoomed by 1/0.999; green stays.
         expected = (x - width / 2) * 0.001
-        np.testing.assert_allclose(moved[150, 5:-5], expected[5:-5], atol=2e-3)
+        np.testing.assert_allclose(moved[150, 5:-5], expected[5:-5], atol=2e-3 + ROUNDING)
 
 
 @settings(max_examples=15, deadline=None)
@@ -291,7 +299,7 @@ def test_composition_of_magnifications():
     smooth = ndimage.gaussian_filter(FLOAT, (1.5, 1.5, 0)).astype(np.float32)
     twice = Lens(red=1.01).apply(Lens(red=1.005).apply(smooth))
     once = Lens(red=1.01 * 1.005).apply(smooth)
-    assert np.abs(twice - once)[4:-4, 4:-4].max() < 5e-3
+    assert np.abs(twice - once)[4:-4, 4:-4].max() < 5e-3 + 0.2 * ROUNDING
 
 
 def test_fold_is_refused_with_its_limit():
@@ -360,6 +368,40 @@ def test_colour_comes_last():
     ):
         whole = Lens(green=0.99, vignetting=0.3, **part).apply(FLOAT)
         np.testing.assert_allclose(whole, after, atol=1e-5)
+
+
+def test_which_steps_commute():
+    """What the lesson says about the order: exact, nearly, and not at all."""
+    smooth = ndimage.gaussian_filter(0.1 + 0.6 * FLOAT, (1, 1, 0)).astype(np.float32)
+    magnified = Lens(red=1.004, green=0.996)
+    distorted = Lens(distortion=-0.05)
+    blurred = Lens(blur=(2.0, 0.5, 1.5))
+    vignetted = Lens(vignetting=0.3)
+    pale = Lens(saturation=0.5)
+
+    def apart(a, b):
+        return 255 * np.abs(a.apply(b.apply(smooth)) - b.apply(a.apply(smooth))).mean()
+
+    assert apart(vignetted, pale) < 1e-3  # one factor for all channels
+    assert apart(distorted, pale) < 1e-2  # one displacement for all channels
+    assert apart(vignetted, blurred) < 0.02  # vignetting hardly changes within a blur
+    assert apart(magnified, blurred) < 0.05
+    assert apart(magnified, pale) > 0.5  # channels are mixed before or after they have moved
+    assert apart(blurred, pale) > 0.05
+    assert apart(magnified, vignetted) > 0.05  # displacement after darkening moves the darkness too
+
+
+def test_noise_comes_after_vignetting():
+    """Darkening after the noise would darken the noise, too."""
+    flat = np.full((200, 300, 3), 0.6, np.float32)
+    corner = radius(flat.shape) > 0.9
+    seen = Lens(vignetting=0.5, noise=0.03).apply(flat, 0)
+    early = Lens(vignetting=0.5).apply(Lens(noise=0.03).apply(flat, 0))
+    level = falloff(radius(flat.shape), 0.5)[corner].mean() * 0.6
+    assert (seen - Lens(vignetting=0.5).apply(flat))[corner].std() == pytest.approx(
+        np.hypot(0.03 * np.sqrt(level), 0.0075), rel=0.03
+    )
+    assert (early - Lens(vignetting=0.5).apply(flat))[corner].std() < 0.016
 
 
 # ── noise ───────────────────────────────────────────────────────────────────────────────────────

@@ -120,7 +120,7 @@ def test_a_partial_notebook_is_kept_with_its_error(done):
     before, wrong, never = notebook.cells[-3:]
     assert before.outputs[0].text == "before\n"
     assert wrong.outputs[0].ename == "IndexError"
-    assert "In[3]" in wrong.outputs[0].traceback[1].replace("\x1b[32m", "")
+    assert "In[3]" in "".join(wrong.outputs[0].traceback), "as the cell is numbered"
     assert wrong.execution_count == 3 and never.execution_count is None
     assert not never.outputs
     assert "executed" not in notebook.metadata.course
@@ -162,7 +162,7 @@ def test_a_dead_kernel_is_reported_with_its_cell(done):
 def test_a_killed_worker_fails_its_lesson_only(done):
     _, report, _ = done
     (error,) = report.records["05_killed"]["errors"]
-    assert error["error"].startswith("its process died")
+    assert "its process was ended by signal 9" in error["error"]
 
 
 def test_cost_is_measured(done):

@@ -1,6 +1,7 @@
 """The explorer of lesson 1: one photograph, one lens, and a slider for each of its faults."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from itertools import islice
 from statistics import median
@@ -184,9 +185,8 @@ def sentence(settings: Mapping[str, Any]) -> str:
         )
     if settings["vignetting"]:
         left = 100 * falloff(far, lens.vignetting)
-        said.append(
-            f"{'Only ' if left < 50 else ''}{left:.0f} % of the brightness is left {where}."
-        )
+        only = "only " if left < 50 else ""
+        said.append(f"{where.capitalize()}, {only}{left:.0f} % of the brightness is left.")
     if lens.distortion:
         said.append(_bend(lens, settings["distortion"], where, far))
     radial = bool(said)
@@ -220,7 +220,7 @@ def sentence(settings: Mapping[str, Any]) -> str:
             + ("; gray is unchanged." if changed else ": gray everywhere."),
         )
     if settings["magnifier"] != "none":
-        said.append(f"The inset shows the {settings['magnifier']} corner four times enlarged.")
+        said.append(f"Inset: the {settings['magnifier']} corner, four times enlarged.")
     return " ".join(said)
 
 
@@ -280,10 +280,10 @@ def chart() -> np.ndarray:
     fine = 4
     width, height = WIDTH * fine, HEIGHT * fine
     sheet = np.full((height, width), 236, np.uint8)
-    for x in range(0, WIDTH + 1, 64):
-        cv2.line(sheet, (x * fine, 0), (x * fine, height), 40, 2 * fine)
-    for y in range(0, HEIGHT + 1, 64):
-        cv2.line(sheet, (0, y * fine), (width, y * fine), 40, 2 * fine)
+    for x in range(0, width + 1, 64 * fine):
+        sheet[:, max(x - fine, 0) : x + fine] = 40
+    for y in range(0, height + 1, 64 * fine):
+        sheet[max(y - fine, 0) : y + fine] = 40
 
     y, x = np.mgrid[0 : 96 * fine, 0 : 128 * fine] // (16 * fine)
     checkers = np.where((x + y) % 2, 236, 30).astype(np.uint8)
@@ -321,12 +321,15 @@ def _zoomed(clean: np.ndarray, lens: Lens) -> np.ndarray:
     zoom = max(1.0, lens.zoom(clean.shape) * median(lens.magnifications))
     if zoom < 1 + 1e-9:
         return clean
-    return cv2.merge([magnify(clean[..., channel], zoom, lens.center) for channel in range(3)])
+    with ThreadPoolExecutor(3) as pool:
+        return cv2.merge(
+            list(pool.map(lambda plane: magnify(plane, zoom, lens.center), cv2.split(clean)))
+        )
 
 
 def _strongest_barrel(center: tuple[float, float]) -> float:
     """k₁ at which the farthest corner is still well clear of the fold at 1 + 3 k₁ r² = 0."""
-    return -0.9 / (3 * _farthest(center) ** 2)
+    return -0.65 / (3 * _farthest(center) ** 2)
 
 
 def _farthest(center: tuple[float, float]) -> float:
@@ -387,8 +390,8 @@ def _fringes(lens: Lens, where: str, pixels: float) -> str:
         outer, inner = (pixels * (1 - sizes[small] / sizes[c]) for c in (large, middle))
         return (
             f"The channels differ in size: {where}, {large} lies {outer:.1f} px and {middle} "
-            f"{inner:.1f} px farther out than {small}, so bright things have a {large} rim on the "
-            f"outside and a {small} rim on the side of the centre."
+            f"{inner:.1f} px farther out than {small}, so bright things have a {small} rim towards "
+            f"the centre and a {large} rim away from it."
         )
     odd, other = (small, large) if sizes[middle] == sizes[large] else (large, small)
     rest = [name for name in sizes if name != odd]
@@ -400,9 +403,9 @@ def _fringes(lens: Lens, where: str, pixels: float) -> str:
     return (
         f"{odd.capitalize()} is drawn {_number(100 * (ratio - 1))} % "
         f"{'inward' if inward else 'outward'}: {where} its edges lie {shift:.1f} px "
-        f"{'nearer to' if inward else 'farther from'} the centre than those of {rest[0]} and "
-        f"{rest[1]}, so bright things have a {rims[0]} rim on the side of the centre and a "
-        f"{rims[1]} rim on the outside."
+        f"{'nearer to' if inward else 'farther from'} the centre than {rest[0]}'s and {rest[1]}'s, "
+        f"so bright things have a {rims[0]} rim towards the centre and a {rims[1]} rim away "
+        "from it."
     )
 
 
@@ -419,7 +422,7 @@ def _bend(lens: Lens, asked: float, where: str, far: float) -> str:
         f"{change:.0f} % lower {where} than at the centre"
     )
     if lens.distortion != asked:
-        return f"{said}, the most before the picture folds over."
+        return f"{said}. This is the strongest barrel drawn for a corner so far out."
     return f"{said}."
 
 

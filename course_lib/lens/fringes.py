@@ -207,7 +207,9 @@ def _solve_blocks(
     texture = np.sqrt(np.minimum(normal[:, 2, 2], normal[:, 3, 3]) / total)
     usable = (count >= 0.5 * block * block) & (slope > 0.1) & (texture > 1e-3)
     safe = np.where(usable, slope, 1.0)[:, None]
-    error = np.sqrt(variance[:, None] * np.diagonal(inverse, axis1=1, axis2=2)[:, 2:]) / safe
+    spread = np.diagonal(inverse, axis1=1, axis2=2)[:, 2:]
+    spread = np.where(spread > 0, spread, np.inf)  # rounding, where the equations are singular
+    error = np.sqrt(np.maximum(variance, 1e-12)[:, None] * spread) / safe
     shift = -solution[:, 2:] / safe
     usable &= (error < 0.5).all(axis=1) & (np.abs(shift) < 3).all(axis=1)
     return shift, error, usable

@@ -212,8 +212,8 @@ def measure_flatfields(
     Returns
     -------
     dict
-        ``claims``, ``summary``, ``skipped``, ``provenance``, ``fields`` and ``rows`` (a row for each
-        camera), ready for `write_json`.
+        ``claims``, ``summary``, ``skipped``, ``provenance``, ``fields`` and ``rows``, one for each
+        camera, ready for `write_json`.
 
     Raises
     ------
@@ -374,11 +374,11 @@ def _photo_summary(rows: list[Row]) -> dict[str, Any]:
         summary["red_blue_rank_correlation"] = _triple(bootstrap(both, _rank_correlation), 3)
     corner = np.array([row["corner_px"] for row in rows])
     summary["corner_px_quantiles_25_50_75_90_95"] = _quantiles(corner, (25, 50, 75, 90, 95), 3)
-    known = np.array([(row["center"][0], row["center"][3]) for row in rows if row["center"]])
+    known = [row for row in rows if row["center"]]
     summary["center"] = {"determined": len(known), "models": len(rows)}
-    if len(known):
-        away = np.hypot(*(known - 0.5).T)
-        summary["center"]["distance_from_middle_quantiles_25_50_75"] = _quantiles(
+    if known:
+        away = np.array([_from_middle(row) for row in known])
+        summary["center"]["half_diagonals_from_middle_quantiles_25_50_75"] = _quantiles(
             away, (25, 50, 75), 3
         )
     vignetting = _column(rows, "vignetting")
@@ -387,6 +387,13 @@ def _photo_summary(rows: list[Row]) -> dict[str, Any]:
         "median": _triple(bootstrap(vignetting, np.median), 3),
     }
     return summary
+
+
+def _from_middle(row: Row) -> float:
+    """Distance of the optical centre from the frame's middle, in half diagonals."""
+    width, height = row["size"]
+    x, y = (row["center"][0] - 0.5) * width, (row["center"][3] - 0.5) * height
+    return float(np.hypot(x, y) / (0.5 * np.hypot(width, height)))
 
 
 def _photo_claims(rows: list[Row]) -> dict[str, Any]:
@@ -497,10 +504,10 @@ def _provenance(rows: list[Row], kind: str) -> dict[str, Any]:
         ],
         "long_side_px": {str(side): count for side, count in sorted(long_sides.items())},
         "method": (
-            f"photographs at most {LONG_SIDE} px long; robust fit of C = a + bG + c·∇G in blocks of "
-            "48 px, clipped pixels left out; intervals are bootstraps over blocks within a photo, "
-            "over camera models (one photo each) in the summary; photos of an unknown camera count "
-            "as a model each"
+            f"photographs at most {LONG_SIDE} px long; robust fit of C = a + bG + c·∇G in blocks "
+            "of 48 px, clipped pixels left out; intervals are bootstraps over blocks within a "
+            "photo, over camera models (one photo each) in the summary; photos of an unknown "
+            "camera count as a model each"
             if kind == "photos"
             else "median of the frames of a camera in 96 cells along the longer side; values of "
             "the file (sRGB), as in the paper; intervals are bootstraps over frames within a "
@@ -518,8 +525,8 @@ def _rank_correlation(pairs: np.ndarray) -> float:
     """Spearman's: correlation of ranks, which one extreme lens cannot dominate."""
     if (np.ptp(pairs, axis=0) == 0).any():
         return 0.0
-    ranks = [np.argsort(np.argsort(column)) for column in pairs.T]
-    return float(np.corrcoef(ranks)[0, 1])
+    table: Any = np.corrcoef(np.argsort(np.argsort(pairs, axis=0), axis=0), rowvar=False)
+    return float(table[0, 1])
 
 
 def _excess(m: Estimate) -> Estimate:
@@ -536,7 +543,7 @@ def _triple(estimate: Estimate, digits: int) -> list[float | None]:
 
 
 def _quantiles(values: np.ndarray, percent: Sequence[float], digits: int) -> list[float | None]:
-    return [_number(v, digits) for v in np.percentile(values, percent)]
+    return [_number(np.percentile(values, p), digits) for p in percent]
 
 
 def _share(flags: Sequence[bool] | np.ndarray) -> list[float | None]:

@@ -23,12 +23,12 @@ T = TypeVar("T")
 TILE_PIXELS = 80_000
 """Pixels rendered at a time: small enough for a processor's cache, large enough to be worth it."""
 
+LONGEST_SIDE = 32_766
+"""OpenCV's limit for resampling."""
+
 # OpenCV's type stubs do not know that it takes plain numbers.
 _WHITE: Any = 255.0
 _ONE: Any = 1.0
-
-LONGEST_SIDE = 32_766
-"""OpenCV's limit for resampling."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,12 @@ class Lens:
             return picture.copy()
         frame = _Frame(self, picture.shape)
         height, width = picture.shape[:2]
-        out = np.empty_like(picture)
+        out = np.empty(picture.shape, picture.dtype)
         sharp = [np.empty((1, height, width), np.float32) for _ in range(3)]
         planes = frame.planes(picture)
         step = max(TILE_PIXELS // width, 16)
         bands = [slice(top, min(top + step, height)) for top in range(0, height, step)]
+        noises = self._streams(rng, len(bands))
 
         def read(band: slice) -> None:
             places = frame.places(np.array([[0, band.start]]), (band.stop - band.start, width))
@@ -181,7 +182,7 @@ class Lens:
             ]
             frame.finish(light, places, noise, out[None, band])
 
-        _each(finish, bands, self._streams(rng, len(bands)))
+        _each(finish, bands, noises)
         return out
 
     def patches(

@@ -133,10 +133,24 @@ def _pairs(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places of the two linear readings that make a cubic B-spline, and the first one's share."""
     whole = np.floor(x)
     t = x - whole
-    w0 = (1 - t) ** 3 / 6
-    w3 = t**3 / 6
-    share = 2 / 3 - t * t * (1 - t / 2) + w0
-    return whole - w0 / share, whole + 1 + w3 / (1 - share), share
+    t2 = t * t
+    last = t2 * t
+    last *= 1 / 6  # the weight of the pixel two to the right is t³ / 6
+    t *= -0.5
+    first = t2 * 0.5
+    first += t
+    first -= last
+    first += 1 / 6  # of the one to the left (1 − t)³ / 6
+    share = last * 3
+    share -= t2
+    share += 2 / 3
+    share += first
+    first /= share
+    last /= 1 - share
+    last += whole
+    last += 1
+    whole -= first
+    return whole, last, share
 
 
 def _remap(

@@ -456,11 +456,11 @@ def _diagnosis(exercise: Exercise, answer: Callable[..., Any], outcome: _Outcome
             return "It prints its result but returns None: `return` the value."
         if outcome.altered:
             changed_names = ", ".join(f"`{names[i]}`" for i in outcome.altered)
-            return f"It changes {changed_names} in place and returns None: `return` a new value."
+            return f"It changed {changed_names} in place and returned None: `return` a new value."
         return "It returns None: is a `return` missing?"
     if outcome.kind == "altered":
         changed_names = ", ".join(f"`{names[i]}`" for i in outcome.altered)
-        return f"It changes its input {changed_names} in place: work on a copy."
+        return f"It changed its input {changed_names} in place: work on a copy."
     assert outcome.found is not None
     lead = {
         "type": "It returns the wrong type",

@@ -1,7 +1,7 @@
 """Formulas as MathML: LaTeX is converted when a page is written, so that no script has to load."""
 
+import itertools
 import re
-from html import escape
 from xml.etree import ElementTree
 
 from course_lib.errors import CourseError
@@ -14,6 +14,8 @@ _SAME_COMMAND = {
     r"\\(?:begin|end)\{(?:equation|displaymath|math)\*?\}": "",
 }
 _ENVIRONMENT = re.compile(r"\\(begin|end)\{([A-Za-z]+)(\*?)\}")
+_NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
+_SPACE = _NAMESPACE + "mspace"
 # A leaf of the result that shows the reader raw LaTeX.
 _RAW = re.compile(r"<m(?:i|o|n|text)\b[^>]*>([^<]*\\[^<]*|[&{}])</")
 
@@ -62,12 +64,32 @@ def mathml(latex: str, *, block: bool = False) -> str:
     raw = _RAW.search(element)
     if raw:
         raise FormulaError(f"Unknown command {raw[1]} in the formula {shown}")
-    element = re.sub(r"&(?!#)", "&amp;", element)
     try:
-        ElementTree.fromstring(element)
+        formula = ElementTree.fromstring(re.sub(r"&(?!#)", "&amp;", element))
     except ElementTree.ParseError as error:
         raise FormulaError(rf"Write \lt for < inside text, in the formula {shown}") from error
-    return element.replace("<math ", f'<math alttext="{escape(shown[1:-1])}" ', 1)
+    for row in list(formula.iter(_NAMESPACE + "mrow")):
+        _set_functions_apart(row)
+    formula.set("alttext", shown[1:-1])
+    ElementTree.register_namespace("", _NAMESPACE[1:-1])
+    return ElementTree.tostring(formula, encoding="unicode", short_empty_elements=False)
+
+
+def _set_functions_apart(row: ElementTree.Element) -> None:
+    r"""Add the thin space that LaTeX puts on both sides of ``\log`` and its kin."""
+    parts = list(row)
+    spaced = {_NAMESPACE + "mo", _SPACE}  # these keep their own distance
+    for before, after in itertools.pairwise(parts):
+        apart = spaced.isdisjoint((before.tag, after.tag))
+        if apart and (_is_function(before) or _is_function(after)):
+            row.insert(list(row).index(after), ElementTree.Element(_SPACE, width="0.167em"))
+
+
+def _is_function(part: ElementTree.Element) -> bool:
+    """Say whether an element is a name such as ``log``, perhaps with an index or a power."""
+    while len(part) and part.tag != _NAMESPACE + "mrow":
+        part = part[0]
+    return part.tag == _NAMESPACE + "mi" and len(part.text or "") > 1
 
 
 def _known_environment(match: re.Match[str], shown: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 
 INTERACTIVE = "Interactive: run this cell in JupyterLab to move the sliders."
 INJECTED = "injected-parameters"
@@ -140,25 +141,13 @@ def executed_copy(built: NotebookNode, ran: NotebookNode, *, injected: bool = Tr
     for number, (cell, done) in enumerate(pairs, start=1):
         cell.execution_count = number if done.execution_count is not None else None
         cell.outputs = _static(done.outputs, cell.execution_count, numbers)
-    if injected:
-        for index, cell in enumerate(ran.cells):
-            if INJECTED in cell.metadata.get("tags", []):
-                kept = NotebookNode(
-                    cell_type="code",
-                    execution_count=None,
-                    id=INJECTED,
-                    metadata=NotebookNode(tags=[INJECTED]),
-                    outputs=[],
-                    source=cell.source,
-                )
-                before = sum(_is_lesson_cell(earlier) for earlier in ran.cells[:index])
-                result.cells.insert(before, kept)
-                break
+    given = [cell for cell in ran.cells if INJECTED in cell.metadata.get("tags", [])]
+    if injected and given:
+        tags = [cell.metadata.get("tags", []) for cell in result.cells]
+        place = next((at for at, tag in enumerate(tags, start=1) if "parameters" in tag), 0)
+        cell = new_code_cell(given[0].source, id=INJECTED, metadata={"tags": [INJECTED]})
+        result.cells.insert(place, cell)
     return result
-
-
-def _is_lesson_cell(cell: NotebookNode) -> bool:
-    return "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
 
 
 def _static(

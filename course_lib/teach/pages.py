@@ -70,13 +70,13 @@ class _Renderer(IPythonRenderer):
     """Markdown to HTML with formulas as MathML and anchors that survive formulas in headings."""
 
     def block_math(self, body: str) -> str:
-        return mathml(body, block=True)
+        return f'<span class="formula">{mathml(body, block=True)}</span>'
 
     def inline_math(self, body: str) -> str:
         return mathml(body)
 
     def latex_environment(self, name: str, body: str) -> str:
-        return mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", block=True)
+        return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
 
     def heading(self, text: str, level: int, **attrs: Any) -> str:
         anchor = _anchor(text)

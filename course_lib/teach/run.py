@@ -34,6 +34,7 @@ from course_lib.teach.outputs import CellError, code_cells, executed_copy
 from course_lib.teach.worker import Job, Outcome
 
 STATE_FILE = "run.json"
+RUN_CARDS = "run_cards.json"
 LIBRARY = Path(course_lib.__file__).parent
 # What shows results but takes no part in a lesson: a change there is no reason to run again.
 _NO_PART = ("cli.py", "teach/pages.py", "teach/formulas.py", "teach/progress.py", "teach/run.py")
@@ -113,7 +114,7 @@ class RunReport:
     records : dict
         Lesson's name → its entry in ``run.json``; lessons that did not finish are missing.
     problems : list of str
-        Pages that could not be written, and the like.
+        What is wrong apart from the lessons' own errors, such as a page that cannot be written.
     interrupted : bool
         Whether the user stopped it.
     """
@@ -282,12 +283,17 @@ def _absolute(folder: str, given: str) -> str:
     return str(path)
 
 
-def library_fingerprint() -> str:
-    """Return a fingerprint of the library's source, as far as lessons can depend on it."""
+def library_fingerprint(tree: CourseTree) -> str:
+    """Return a fingerprint of all that lessons use: the library's source, weights and measurements.
+
+    Run cards do not count, for a run writes them itself.
+    """
     digest = hashlib.sha256()
-    for path in sorted(LIBRARY.rglob("*.py")):
-        name = path.relative_to(LIBRARY).as_posix()
-        if name not in _NO_PART:
+    sources = [(LIBRARY, path) for path in sorted(LIBRARY.rglob("*.py"))]
+    assets = [(tree.assets, path) for path in sorted(tree.assets.rglob("*")) if path.is_file()]
+    for folder, path in sources + assets:
+        name = path.relative_to(folder).as_posix()
+        if name not in (*_NO_PART, RUN_CARDS):
             digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -304,7 +310,7 @@ class _Plan:
 
 def _plan(tree: CourseTree, options: RunOptions, profile: str) -> list[_Plan]:
     """Check everything that can be wrong before the first kernel starts."""
-    library = library_fingerprint()
+    library = library_fingerprint(tree)
     photos = os.environ.get("COURSE_PHOTOS", "")
     if photos:
         photos = _absolute(photos, "$COURSE_PHOTOS")
@@ -416,11 +422,14 @@ class _Worker:
                     pipe.close()
         self.log.close()
 
-    def last_words(self) -> str:
-        """Return the last line that the worker wrote before it died."""
+    def why_it_died(self) -> str:
+        """Say how the worker ended when it ended without a result."""
+        code = self.process.wait()
+        if code < 0:
+            return f"its process was ended by signal {-code} (often for lack of memory)"
         self.log.seek(0)
         lines = self.log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"it ended with code {self.process.returncode}"
+        return f"its process failed: {lines[-1] if lines else f'exit code {code}'}"
 
 
 def _threads(jobs: int) -> dict[str, str]:
@@ -478,7 +487,8 @@ def run_course(tree: CourseTree, options: RunOptions, console: Console) -> RunRe
         )
     plans = _plan(tree, options, profile)
     out = _out_folder(tree, options)
-    records = read_state(out)
+    there = {lesson.name for lesson in find_lessons(tree)}
+    records = {name: record for name, record in read_state(out).items() if name in there}
     report = RunReport(out)
     waiting = []
     for plan in plans:
@@ -576,8 +586,7 @@ def _run_all(
                 if worker not in running:
                     continue  # its end, after its result
                 if event["event"] == "end":
-                    worker.process.wait()
-                    error = CellError(None, "", f"its process died: {worker.last_words()}")
+                    error = CellError(None, "", worker.why_it_died())
                     event = asdict(Outcome(errors=[error]))
                 running.remove(worker)
                 worker.stop()
@@ -647,7 +656,7 @@ def _publish(
     tree: CourseTree, plans: Sequence[_Plan], report: RunReport, profile: str, console: Console
 ) -> None:
     """Copy what succeeded over the committed notebooks, and write down what it took."""
-    cards_path = tree.assets / "run_cards.json"
+    cards_path = tree.assets / RUN_CARDS
     cards = json.loads(cards_path.read_text(encoding="utf-8")) if cards_path.exists() else {}
     published = 0
     for plan in plans:
@@ -669,7 +678,10 @@ def _publish(
         published += 1
     tree.assets.mkdir(exist_ok=True)
     _write(cards_path, json.dumps(dict(sorted(cards.items())), indent=2))
-    build(tree)
+    try:
+        build(tree)
+    except CourseError as error:
+        report.problems += str(error).splitlines()
     what = "run cards only" if profile == "smoke" else f"{published} lessons and the run cards"
     console.print(f"Updated {what} in {tree.root}.", highlight=False, soft_wrap=True)
 
@@ -689,7 +701,7 @@ def _tell(plans: Sequence[_Plan], options: RunOptions, report: RunReport, consol
                 soft_wrap=True,
             )
     for problem in report.problems:
-        console.print(f"[red]Page:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+        console.print(f"[red]Problem:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
     if report.interrupted:
         done = len(report.records)
         console.print(

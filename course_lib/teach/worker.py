@@ -24,6 +24,9 @@ from course_lib.teach.outputs import CellError, code_cells, executed_copy, find_
 
 SAMPLE_SECONDS = 0.2
 VRAM_SAMPLE_SECONDS = 2.0
+# On a busy machine a kernel or its outputs may take their time; that is no failure of a lesson.
+KERNEL_START_SECONDS = 180
+OUTPUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Gauge(threading.Thread):
         self._stopped = threading.Event()
         self._tool = shutil.which("nvidia-smi")
         self._used_before = self._ask("--query-gpu=memory.used") if self._tool else []
+        if not self._used_before:
+            self._tool = None
 
     def run(self) -> None:
         """Sample until stopped."""
@@ -187,6 +192,8 @@ def run_lesson(job: Job, say: Callable[[dict[str, Any]], None]) -> Outcome:
             language="python",
             progress_bar=False,
             cwd=job.folder,
+            start_timeout=KERNEL_START_SECONDS,
+            iopub_timeout=OUTPUT_SECONDS,
         )
     except PapermillExecutionError:
         pass  # the error stands in the outputs, where find_errors reads it

@@ -39,14 +39,13 @@ import cv2
 import numpy as np
 from matplotlib import pyplot as plt
 
-from course_lib.figures import INK, frame, grid, show
 from course_lib import cropping
 from course_lib.errors import UsageError
+from course_lib.figures import INK, frame, grid, show
 from course_lib.geometry import FULL, Box, pixels_inside
 from course_lib.lesson import start
-from course_lib.teach.check import check
-from course_lib.teach.claims import claim
 from course_lib.metrics import Rng, peak_value
+from course_lib.teach.claims import claim
 from course_lib.teach.machine import describe
 
 lesson = start("00", profile=profile, seed=seed, photos=photos)
@@ -114,14 +113,14 @@ empty = np.full_like(photo, 215)
 empty[top:bottom, left:right] = piece
 questions = [(corner, "1 · which corner is this from?"), (piece, "2 · where did this lie?"),
              (empty, "3 · what stood in the gray?"), (photo, "4 · where is each patch from?"),
-             (photo, "5 · which frame is best?")]  # fmt: skip
+             (photo, "5 · which frame is best?")]
 panels = [cropping.fit(picture, width, height) for picture, _ in questions]
 figure, axes = grid(panels, [title for _, title in questions], columns=3)
 for i in range(4):
     for j in range(4):
         frame(axes[3], (i + 0.4) * width / 4, (j + 0.35) * height / 4, width / 20, width / 20)
 for box, colour in ((Box(0.05, 0.1, 0.7, 0.95), "#ffd166"), (Box(0.3, 0.02, 0.98, 0.8), "#9bf6ff"),
-                    (Box(0.2, 0.25, 0.8, 0.9), "#ffadad")):  # fmt: skip
+                    (Box(0.2, 0.25, 0.8, 0.9), "#ffadad")):
     x, y = box.x1 * width, box.y1 * height
     frame(axes[4], x, y, box.width * width, box.height * height, edgecolor=colour)
 show(
@@ -146,7 +145,9 @@ show(
 # %%
 print(cut, "keeps", f"{cut.area:.1%} of the area")
 print("in pixels:", cut.to_pixels(photo.shape), "of a picture of shape", photo.shape)
-assert Box.from_pixels(*cut.to_pixels(photo.shape), photo.shape).to_pixels(photo.shape) == cut.to_pixels(photo.shape)
+assert Box.from_pixels(*cut.to_pixels(photo.shape), photo.shape).to_pixels(
+    photo.shape
+) == cut.to_pixels(photo.shape)
 
 # %% quote="course_lib.geometry.crop" exercise="0.1" minutes=5 difficulty=1
 # hint: pixels_inside(picture, box) gives left, top, right and bottom (and complains if the box sticks out).
@@ -186,7 +187,11 @@ print("crop, then paste: identical in every pixel")
 # %%
 assert iou(cut, cut) == 1
 assert iou(Box(0, 0, 0.4, 1), Box(0.6, 0, 1, 1)) == 0
-guesses = {"a little off": Box(0.33, 0.25, 0.88, 0.95), "too large": FULL, "too small": Box(0.4, 0.4, 0.7, 0.75)}
+guesses = {
+    "a little off": Box(0.33, 0.25, 0.88, 0.95),
+    "too large": FULL,
+    "too small": Box(0.4, 0.4, 0.7, 0.75),
+}
 for name, guess in guesses.items():
     print(f"{name:12} IoU = {iou(cut, guess):.2f}")
 
@@ -196,7 +201,9 @@ for name, guess in guesses.items():
 
 # %%
 trimmed = Box(0.1, 0.1, 0.9, 0.9)
-print(f"{trimmed.area:.0%} of the area: a third of the picture is gone, and IoU with the whole is {iou(trimmed, FULL):.2f}")
+print(
+    f"{trimmed.area:.0%} of the area: a third of the picture is gone, and IoU with the whole is {iou(trimmed, FULL):.2f}"
+)
 
 # %% [markdown]
 # ## How much was a picture changed?
@@ -216,9 +223,11 @@ print(f"{trimmed.area:.0%} of the area: a third of the picture is gone, and IoU 
 
 # %%
 noisy = {level: np.clip(photo + lesson.rng.normal(0, level, photo.shape), 0, 255).round().astype(np.uint8)
-         for level in (2, 8, 32)}  # fmt: skip
+         for level in (2, 8, 32)}
 crops = [crop(picture, Box(0.3, 0.3, 0.65, 0.65)) for picture in noisy.values()]
-titles = [f"noise of {level} steps: {psnr(photo, picture):.1f} dB" for level, picture in noisy.items()]
+titles = [
+    f"noise of {level} steps: {psnr(photo, picture):.1f} dB" for level, picture in noisy.items()
+]
 figure, axes = grid(crops, titles)
 show(
     figure,
@@ -274,7 +283,7 @@ _, best, _, (x, y) = cv2.minMaxLoc(scores)
 match = Box.from_pixels(x, y, x + damaged.shape[1], y + damaged.shape[0], photo.shape)
 print(f"correlation {best:.3f} at ({x}, {y}); IoU with the true frame {iou(match, cut):.3f}")
 claim("With the original at hand, a crop is found to the pixel even after JPEG at quality 30.",
-      (x, y) == (left, top))  # fmt: skip
+      (x, y) == (left, top))
 
 # %% [markdown]
 # The interesting cases begin where the original is *not* at hand, the crop was also resized and recompressed, or
@@ -295,7 +304,7 @@ explorer.show()
 # %%
 frames = {"a tenth off each side": {"left": 10, "top": 10, "size": 80},
           "half the width, left": {"left": 0, "top": 25, "size": 50},
-          "a quarter of the width": {"left": 40, "top": 40, "size": 25}}  # fmt: skip
+          "a quarter of the width": {"left": 40, "top": 40, "size": 25}}
 rendered = [explorer.picture(**change) for change in frames.values()]
 figure, axes = grid(rendered, list(frames), columns=1, width=6.6)
 show(

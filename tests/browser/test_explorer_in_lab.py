@@ -157,7 +157,7 @@ def test_lens_explorer_from_the_keyboard(lab, page, notebook: Path | None, capsy
     explorer.press("Enter")
     assert "leaves the picture as it is" in explorer.sentence.inner_text()
     assert explorer.boxes() == at_rest
-    page.screenshot(path="/tmp/f_end.png"); assert page.failures == []
+    assert page.failures == []
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.08], ids=["quick", "slow"])
