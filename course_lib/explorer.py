@@ -311,7 +311,7 @@ def lettering(text: str, size: int = 15) -> np.ndarray:
     return ink
 
 
-_HELP = """
+_STYLE = """
 <style onload="{script}">
 .course-explorer {{ --quiet: var(--jp-ui-font-color2, #595959); }}
 .course-explorer img {{ transition: opacity .15s; background: var(--jp-layout-color2, #eee); }}
@@ -529,7 +529,7 @@ class Explorer:
         self.words.add_class("course-live")
         self.alert = ipywidgets.HTML()
         script = html.escape(re.sub(r"\s+", " ", _SCRIPT), quote=True)
-        style = ipywidgets.HTML(_HELP.format(script=script).strip())
+        style = ipywidgets.HTML(_STYLE.format(script=script).strip())
         style.layout.display = "none"
 
         self.widgets = {name: control.widget() for name, control in self.controls.items()}

@@ -10,7 +10,6 @@ from skimage.transform import AffineTransform, warp
 
 from course_lib.lens import blur_at, defocus, magnify, radius
 
-
 # OpenCV before 5 rounds positions to 1/32 of a pixel.
 ROUNDING = 0.0 if int(cv2.__version__.split(".")[0]) >= 5 else 1 / 64
 

@@ -253,7 +253,8 @@ def test_nothing_to_see_is_said():
 
 def test_the_words_for_colour():
     assert "All colour is taken out." in said(saturation=0)
-    assert "only a gray double" in said(saturation=0, green=0.2)
+    assert "only gray doubles" in said(saturation=0, green=0.2)
+    assert "rim" not in said(saturation=0, green=0.2)
     assert "muted to 60 %" in said(saturation=60)
     assert "strengthened to 140 %" in said(saturation=140)
 
@@ -271,7 +272,7 @@ def test_every_sentence_is_clean_english(chosen):
     assert words.endswith(".")
     assert not re.search(r"  |\. [a-z]|\.\.|,,| [,.:;]|nan|None|-\d|\b0\.0 px", words), words
     assert len(words) < 850
-    assert ("difference" in words) == (chosen["view"] == "difference")
+    assert ("Difference" in words) == (chosen["view"] == "difference")
     assert ("four times enlarged" in words) == (chosen["magnifier"] != "none")
 
 

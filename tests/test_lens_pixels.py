@@ -42,7 +42,7 @@ def test_grayscale_is_luma_or_the_green_channel():
     assert np.abs(grayscale(COLOURS)[..., 0].astype(int) - luma).max() <= 1
     np.testing.assert_array_equal(grayscale(COLOURS, "green"), COLOURS[..., [1, 1, 1]])
     assert grayscale(FLOATS).dtype == np.float32
-    with pytest.raises(UsageError, match="choose 'luma' or 'green'"):
+    with pytest.raises(UsageError, match="choose one of luma, green"):
         grayscale(COLOURS, "red")
 
 

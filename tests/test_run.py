@@ -90,6 +90,7 @@ def done(tmp_path_factory):
     return tree, report, text
 
 
+@pytest.mark.slow
 def test_a_failing_lesson_does_not_stop_the_others(done):
     _, report, text = done
     results = {name: record["result"] for name, record in report.records.items()}
@@ -105,6 +106,7 @@ def test_a_failing_lesson_does_not_stop_the_others(done):
     assert not list(report.out.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_parameters_and_profile_reach_the_lesson(done):
     tree, report, _ = done
     cells = read(report.out / "01_sound.ipynb").cells
@@ -114,6 +116,7 @@ def test_parameters_and_profile_reach_the_lesson(done):
     assert tree.root.name in cells[4].outputs[0].data["text/plain"]
 
 
+@pytest.mark.slow
 def test_a_partial_notebook_is_kept_with_its_error(done):
     _, report, _ = done
     notebook = read(report.out / "02_wrong.ipynb")
@@ -127,6 +130,7 @@ def test_a_partial_notebook_is_kept_with_its_error(done):
     assert "papermill" not in notebook.cells[0].source, "papermill's markers stay out"
 
 
+@pytest.mark.slow
 def test_errors_inside_widgets_fail_the_lesson(done):
     _, report, _ = done
     errors = report.records["03_widgets"]["errors"]
@@ -144,6 +148,7 @@ def test_errors_inside_widgets_fail_the_lesson(done):
     assert notebook.cells[-1].outputs[0].text == "the end\n", "nothing stopped it"
 
 
+@pytest.mark.slow
 def test_widgets_become_a_note_and_leave_no_state(done):
     _, report, _ = done
     notebook = read(report.out / "01_sound.ipynb")
@@ -152,6 +157,7 @@ def test_widgets_become_a_note_and_leave_no_state(done):
     assert output.data == {"text/markdown": f"*{INTERACTIVE}*", "text/plain": INTERACTIVE}
 
 
+@pytest.mark.slow
 def test_a_dead_kernel_is_reported_with_its_cell(done):
     _, report, _ = done
     (error,) = report.records["04_dead"]["errors"]
@@ -159,12 +165,14 @@ def test_a_dead_kernel_is_reported_with_its_cell(done):
     assert (report.out / "04_dead.html").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_fails_its_lesson_only(done):
     _, report, _ = done
     (error,) = report.records["05_killed"]["errors"]
     assert "its process was ended by signal 9" in error["error"]
 
 
+@pytest.mark.slow
 def test_cost_is_measured(done):
     _, report, _ = done
     record = report.records["01_sound"]
@@ -174,6 +182,7 @@ def test_cost_is_measured(done):
     assert "cores" in record["machine"]
 
 
+@pytest.mark.slow
 def test_runs_repeat_to_the_byte(done, tmp_path):
     tree, report, _ = done
     run(tree, profile="smoke", only="1", parameters=["rate=2"], out=tmp_path / "again")
@@ -185,6 +194,7 @@ def test_runs_repeat_to_the_byte(done, tmp_path):
     assert executed.executed == {"source": executed.source, "profile": "smoke"}
 
 
+@pytest.mark.slow
 def test_resume_runs_what_failed_or_changed(tmp_path):
     tree = course(tmp_path)
     kept = "import time, os\nwith open('count.txt', 'a') as file: file.write(f'{lesson}\\n')"
@@ -215,6 +225,7 @@ def test_resume_runs_what_failed_or_changed(tmp_path):
     assert set(state) == {"01_kept", "02_mended", "03_changed"}, "other lessons' records stay"
 
 
+@pytest.mark.slow
 def test_update_publishes_outputs_and_run_cards(tmp_path):
     tree = course(tmp_path)
     tree.sources.mkdir()
@@ -288,6 +299,7 @@ def wait_for(condition, seconds=60):
     raise AssertionError("waited too long")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
 def test_interrupt_stops_kernels_and_resume_goes_on(tmp_path):
     tree = course(tmp_path)

@@ -216,7 +216,7 @@ def sentence(settings: Mapping[str, Any]) -> str:
         changed = radial or lens.saturation != 1
         said.insert(
             0,
-            "Shown is the difference from the clean picture, four times amplified"
+            "Difference from the clean picture, four times amplified"
             + ("; gray is unchanged." if changed else ": gray everywhere."),
         )
     if settings["magnifier"] != "none":
@@ -388,24 +388,30 @@ def _fringes(lens: Lens, where: str, pixels: float) -> str:
     small, middle, large = sorted(sizes, key=lambda name: sizes[name])
     if sizes[small] != sizes[middle] != sizes[large]:
         outer, inner = (pixels * (1 - sizes[small] / sizes[c]) for c in (large, middle))
-        return (
+        rims = small, large
+        said = (
             f"The channels differ in size: {where}, {large} lies {outer:.1f} px and {middle} "
-            f"{inner:.1f} px farther out than {small}, so bright things have a {small} rim towards "
-            f"the centre and a {large} rim away from it."
+            f"{inner:.1f} px farther out than {small}"
         )
-    odd, other = (small, large) if sizes[middle] == sizes[large] else (large, small)
-    rest = [name for name in sizes if name != odd]
-    ratio = sizes[odd] / sizes[other]
-    inward = ratio < 1
-    shift = pixels * (1 - ratio if inward else 1 - 1 / ratio)
-    opposite = {"red": "cyan", "green": "magenta", "blue": "yellow"}[odd]
-    rims = (odd, opposite) if inward else (opposite, odd)
+    else:
+        odd, other = (small, large) if sizes[middle] == sizes[large] else (large, small)
+        rest = [name for name in sizes if name != odd]
+        ratio = sizes[odd] / sizes[other]
+        inward = ratio < 1
+        shift = pixels * (1 - ratio if inward else 1 - 1 / ratio)
+        opposite = {"red": "cyan", "green": "magenta", "blue": "yellow"}[odd]
+        rims = (odd, opposite) if inward else (opposite, odd)
+        said = (
+            f"{odd.capitalize()} is drawn {_number(100 * (ratio - 1))} % "
+            f"{'inward' if inward else 'outward'}: {where} its edges lie {shift:.1f} px "
+            f"{'nearer to' if inward else 'farther from'} the centre than {rest[0]}'s and "
+            f"{rest[1]}'s"
+        )
+    if not lens.saturation:
+        return f"{said}."
     return (
-        f"{odd.capitalize()} is drawn {_number(100 * (ratio - 1))} % "
-        f"{'inward' if inward else 'outward'}: {where} its edges lie {shift:.1f} px "
-        f"{'nearer to' if inward else 'farther from'} the centre than {rest[0]}'s and {rest[1]}'s, "
-        f"so bright things have a {rims[0]} rim towards the centre and a {rims[1]} rim away "
-        "from it."
+        f"{said}, so bright things have a {rims[0]} rim towards the centre and a {rims[1]} rim "
+        "away from it."
     )
 
 
@@ -428,7 +434,7 @@ def _bend(lens: Lens, asked: float, where: str, far: float) -> str:
 
 def _colour(saturation: float, fringed: bool) -> str:
     if not saturation:
-        rest = ": of the fringes, only a gray double of each edge is left" if fringed else ""
+        rest = ": of the fringes only gray doubles of edges are left" if fringed else ""
         return f"All colour is taken out{rest}."
     verb = "muted" if saturation < 1 else "strengthened"
     return f"Colours are {verb} to {100 * saturation:.0f} %."

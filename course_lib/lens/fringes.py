@@ -81,7 +81,7 @@ class ShiftField:
 def shift_field(
     picture: np.ndarray,
     block: int = 48,
-    sigma: float = 1.0,
+    sigma: float = 2.0,
     guess: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> ShiftField:
     """Measure red's and blue's shift against green in every block with texture.
@@ -118,7 +118,7 @@ def shift_field(
     shifts, errors, keep = [], [], np.ones(len(centers), bool)
     for channel, affine in zip((RED, BLUE), guess or (np.zeros((2, 3)),) * 2, strict=True):
         expected = _thirty_seconds(np.column_stack([centers, np.ones(len(centers))]) @ affine.T)
-        seen = _read_on(blurred[..., channel], expected, block, "lanczos")
+        seen = _read_on(blurred[..., channel], expected, block, "linear")
         weight = np.minimum(unclipped, _read_on(unclipped, expected, block, "linear"))
         shift, error, usable = _solve_blocks(design, seen, weight, block)
         shifts.append(expected + shift)
@@ -424,7 +424,7 @@ def measure_fringes(
     half_diagonal = 0.5 * float(np.hypot(*picture.shape[:2]))
     guess = (np.zeros((2, 3)), np.zeros((2, 3)))
     for step in range(passes):
-        found = shift_field(picture, block, 2.0 if step == 0 else 1.0, guess)
+        found = shift_field(picture, block, guess=guess)
         last = guess
         red, blue = (
             fit_magnification(found.positions, shifts, 1 / (error**2 + SHIFT_FLOOR**2), 2, seed)

@@ -1,11 +1,12 @@
 """One lens with all its faults, applied to whole pictures or to patches of them."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -14,21 +15,15 @@ from numpy.polynomial import chebyshev
 from course_lib.errors import UsageError
 from course_lib.lens.chromatic import NARROWEST, blur_at
 from course_lib.lens.distortion import undistort_radius
-from course_lib.lens.pixels import grayscale_matrix, saturation_matrix, sensor_noise
+from course_lib.lens.pixels import GRAYS, sensor_noise
 from course_lib.lens.resample import KERNELS, Kernel, prepared, read_between
 from course_lib.lens.vignetting import cos4, falloff
-
-T = TypeVar("T")
 
 TILE_PIXELS = 80_000
 """Pixels rendered at a time: small enough for a processor's cache, large enough to be worth it."""
 
 LONGEST_SIDE = 32_766
 """OpenCV's limit for resampling."""
-
-# OpenCV's type stubs do not know that it takes plain numbers.
-_WHITE: Any = 255.0
-_ONE: Any = 1.0
 
 
 @dataclass(frozen=True)
@@ -160,29 +155,29 @@ class Lens:
         frame = _Frame(self, picture.shape)
         height, width = picture.shape[:2]
         out = np.empty(picture.shape, picture.dtype)
-        sharp = [np.empty((1, height, width), np.float32) for _ in range(3)]
-        planes = frame.planes(picture)
         step = max(TILE_PIXELS // width, 16)
         bands = [slice(top, min(top + step, height)) for top in range(0, height, step)]
+        places = [
+            frame.places(np.array([[0, band.start]]), (band.stop - band.start, width))
+            for band in bands
+        ]
         noises = self._streams(rng, len(bands))
-
-        def read(band: slice) -> None:
-            places = frame.places(np.array([[0, band.start]]), (band.stop - band.start, width))
+        sharp = [np.empty((1, height, width), np.float32) for _ in range(3)]
+        plane = np.empty((height, width), np.float32)  # one for all: fresh memory takes time
+        with _workers() as each:
             for c in range(3):
-                sharp[c][:, band] = frame.read(planes[c], c, places)
 
-        _each(read, bands)
-        soft = _each(lambda c: frame.soften(sharp[c], c), range(3))
+                def read(band: slice, places: _Places, c: int = c) -> None:
+                    sharp[c][:, band] = frame.read(source, c, places)
 
-        def finish(band: slice, noise: np.random.Generator | None) -> None:
-            places = frame.places(np.array([[0, band.start]]), (band.stop - band.start, width))
-            light = [
-                (sharp[c][:, band], None if blurred is None else blurred[:, band])
-                for c, blurred in enumerate(soft)
-            ]
-            frame.finish(light, places, noise, out[None, band])
+                source = frame.load(picture, c, plane)
+                each(read, bands, places)
 
-        _each(finish, bands, noises)
+            def finish(band: slice, places: _Places, noise: np.random.Generator | None) -> None:
+                light = [(sharp[c][:, band], frame.soft_band(sharp[c], c, band)) for c in range(3)]
+                frame.finish(light, places, noise, out[None, band])
+
+            each(finish, bands, places, noises)
         return out
 
     def patches(
@@ -223,7 +218,7 @@ class Lens:
                 patch[:] = picture[y : y + size, x : x + size]
             return out
         frame = _Frame(self, picture.shape)
-        planes = frame.planes(picture)
+        planes = [frame.load(picture, c) for c in range(3)]
         m = max(frame.margins)
         step = max(TILE_PIXELS // (size + 2 * m) ** 2, 1)
         groups = [slice(i, min(i + step, len(corners))) for i in range(0, len(corners), step)]
@@ -238,7 +233,8 @@ class Lens:
                 light.append((_inner(sharp, own), None if soft is None else _inner(soft, own)))
             frame.finish(light, wide.inner(m), noise, out[group])
 
-        _each(take, groups, self._streams(rng, len(groups)))
+        with _workers() as each:
+            each(take, groups, self._streams(rng, len(groups)))
         return out
 
     def _streams(self, rng: np.random.Generator | int | None, count: int) -> list[Any]:
@@ -309,15 +305,13 @@ class _Frame:
         ends = blur_at(np.array([0, self.farthest]), self.lens.blur_axis[c], self.lens.blur[c])
         return max(float(ends.max()), NARROWEST) if ends.any() else 0.0
 
-    def planes(self, picture: np.ndarray) -> list[np.ndarray]:
-        """Split a picture into float32 channels in [0, 1], prepared for reading."""
-        scale = _WHITE if picture.dtype == np.uint8 else _ONE
-        planes = []
-        for c in range(3):
-            channel = cv2.extractChannel(picture, c)
-            plane = cv2.divide(channel, scale, dtype=cv2.CV_32F)
-            planes.append(prepared(plane, self._kernel(c)))
-        return planes
+    def load(self, picture: np.ndarray, c: int, plane: np.ndarray | None = None) -> np.ndarray:
+        """Take channel c out of a picture as float32 in [0, 1], prepared for reading."""
+        channel = cv2.extractChannel(picture, c)
+        if picture.dtype == np.uint8:
+            scale = np.float32(1 / 255)
+            channel = np.multiply(channel, scale, out=plane, dtype=np.float32)
+        return prepared(channel, self._kernel(c))
 
     def _kernel(self, c: int) -> Kernel:
         """Kernel for channel c; on whole pixels there is nothing to interpolate."""
@@ -394,6 +388,12 @@ class _Frame:
         stack = sharp.reshape(-1, sharp.shape[2])
         return cv2.GaussianBlur(stack, (0, 0), self.widest[c]).reshape(sharp.shape)
 
+    def soft_band(self, sharp: np.ndarray, c: int, band: slice) -> np.ndarray | None:
+        """Blur some rows of a whole channel c; None if the channel stays sharp."""
+        top = max(band.start - self.margins[c], 0)
+        soft = self.soften(sharp[:, top : band.stop + self.margins[c]], c)
+        return None if soft is None else soft[:, band.start - top : band.stop - top]
+
     def finish(
         self,
         light: list[tuple[np.ndarray, np.ndarray | None]],
@@ -409,7 +409,9 @@ class _Frame:
             if passed is not None:
                 channel = self._vignetted(channel, passed)
             channels.append(channel.reshape(-1, channel.shape[2]))
-        self._develop(cv2.merge(channels), noise, out)
+        if noise is not None:
+            channels = list(cv2.split(sensor_noise(cv2.merge(channels), noise, self.lens.noise)))
+        self._develop(channels, out)
 
     def _mixed(self, sharp: np.ndarray, soft: np.ndarray, c: int, r: np.ndarray) -> np.ndarray:
         """Mix by the rule of `defocus`: weight (σ(r) / σ_max)²."""
@@ -435,25 +437,27 @@ class _Frame:
             return _srgb(_linear(channel) * passed)
         return channel * passed
 
-    def _develop(
-        self, light: np.ndarray, noise: np.random.Generator | None, out: np.ndarray
-    ) -> None:
-        """Add noise, change colours, and convert to the dtype of `out`."""
-        lens = self.lens
-        if noise is not None:
-            light = sensor_noise(light, noise, lens.noise)
-        if lens.grayscale or lens.saturation != 1:
-            # What the sensor cannot hold is lost before the colours are mixed.
-            np.clip(light, 0, 1, out=light)
-            how = "luma" if lens.grayscale is True else lens.grayscale
-            matrix = grayscale_matrix(how) if how else saturation_matrix(lens.saturation)
-            light = cv2.transform(light, matrix)
-        if out.dtype == np.uint8:
-            # Scales, rounds and clips in one pass, straight into the result.
-            flat = out.reshape(len(light), -1)
-            cv2.multiply(light.reshape(flat.shape), _WHITE, dst=flat, dtype=cv2.CV_8U)
-        else:
-            np.clip(light.reshape(out.shape), 0, 1, out=out)
+    def _develop(self, channels: list[np.ndarray], out: np.ndarray) -> None:
+        """Mix colours by the rule of `saturate` and `grayscale`, and convert to `out`'s dtype."""
+        share, gray = self.lens.saturation, channels[0]
+        if self.lens.grayscale or share != 1:
+            for channel in channels:
+                # What the sensor cannot hold is lost before the colours are mixed.
+                np.clip(channel, 0, 1, out=channel)
+            weights = GRAYS["green" if self.lens.grayscale == "green" else "luma"]
+            red, green, blue = channels
+            gray = weights[0] * red + weights[1] * green + weights[2] * blue
+            share = 0 if self.lens.grayscale else share
+        white, depth = (255, cv2.CV_8U) if out.dtype == np.uint8 else (1, cv2.CV_32F)
+        # Mixes, scales, and for uint8 rounds and clips, in one pass.
+        mixed = [
+            cv2.addWeighted(channel, white * share, gray, white * (1 - share), 0, dtype=depth)
+            for channel in channels
+        ]
+        flat = out.reshape(-1, *out.shape[2:])
+        cv2.merge(mixed, dst=flat)
+        if out.dtype == np.float32:
+            np.clip(out, 0, 1, out=out)
 
 
 _SETTINGS = ("center", "kernel", "linear_light")
@@ -528,13 +532,18 @@ def _inner(tiles: np.ndarray, margin: int) -> np.ndarray:
     return tiles[:, margin:-margin, margin:-margin] if margin else tiles
 
 
-def _each(work: Callable[..., T], *jobs: Iterable[Any]) -> list[T]:
-    """Map `work` over jobs in as many threads as OpenCV may use; NumPy and OpenCV free them."""
+@contextmanager
+def _workers() -> Iterator[Callable[..., list[Any]]]:
+    """Give a parallel ``map``, in as many threads as OpenCV may use.
+
+    Threads serve because NumPy and OpenCV let go of Python's lock while they compute.
+    """
     threads = cv2.getNumThreads()
     if threads < 2:
-        return list(map(work, *jobs))
+        yield lambda work, *jobs: list(map(work, *jobs))
+        return
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, *jobs))
+        yield lambda work, *jobs: list(pool.map(work, *jobs))
 
 
 def _moved(origin: float, offset: np.ndarray, bend: np.ndarray) -> np.ndarray:

@@ -9,27 +9,10 @@ from course_lib.errors import UsageError
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in luma (ITU-R BT.601), as in JPEG and most photo software."""
 
+GRAYS = {"luma": LUMA, "green": (0.0, 1.0, 0.0)}
+"""Ways to make one value of three, as weights of red, green and blue."""
+
 Gray = Literal["luma", "green"]
-
-
-def saturation_matrix(s: float) -> np.ndarray:
-    """Colour matrix of `saturate`: s · I + (1 − s) · (luma in every row), 3×3 float32."""
-    return (s * np.eye(3) + (1 - s) * np.tile(LUMA, (3, 1))).astype(np.float32)
-
-
-def grayscale_matrix(how: Gray = "luma") -> np.ndarray:
-    """Colour matrix of `grayscale`: the same weights in every row, 3×3 float32."""
-    weights = {"luma": LUMA, "green": (0.0, 1.0, 0.0)}
-    if how not in weights:
-        raise UsageError(f"grayscale '{how}' is unknown: choose 'luma' or 'green'.")
-    return np.tile(np.array(weights[how], np.float32), (3, 1))
-
-
-def recolour(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Multiply each pixel's (R, G, B) by a 3×3 matrix; same dtype, clipped to its range."""
-    if picture.dtype == np.uint8:
-        return np.clip(np.rint(picture @ matrix.T), 0, 255).astype(np.uint8)
-    return np.clip(picture @ matrix.T, 0, 1)
 
 
 def saturate(picture: np.ndarray, s: float) -> np.ndarray:
@@ -45,7 +28,8 @@ def saturate(picture: np.ndarray, s: float) -> np.ndarray:
     -----
     Source: "Dissecting Image Crops", Appendix E.1.
     """
-    return recolour(picture, saturation_matrix(s))
+    gray = picture @ np.array(LUMA, np.float32)
+    return _in_range(gray[..., None] + s * (picture - gray[..., None]), picture.dtype)
 
 
 def grayscale(picture: np.ndarray, how: Gray = "luma") -> np.ndarray:
@@ -63,7 +47,10 @@ def grayscale(picture: np.ndarray, how: Gray = "luma") -> np.ndarray:
     UsageError
         `how` is something else.
     """
-    return recolour(picture, grayscale_matrix(how))
+    if how not in GRAYS:
+        raise UsageError(f"grayscale '{how}' is unknown: choose one of {', '.join(GRAYS)}.")
+    gray = picture @ np.array(GRAYS[how], np.float32)
+    return _in_range(np.repeat(gray[..., None], 3, axis=2), picture.dtype)
 
 
 def sensor_noise(
@@ -93,5 +80,11 @@ def sensor_noise(
     x = np.clip(picture / white, 0, 1).astype(np.float32)
     sigma = np.sqrt(np.float32(shot**2) * x + np.float32(read**2))
     x += sigma * rng.standard_normal(x.shape, dtype=np.float32)
-    x = np.clip(x, 0, 1) * white
-    return np.rint(x).astype(np.uint8) if picture.dtype == np.uint8 else x
+    return _in_range(x * white, picture.dtype)
+
+
+def _in_range(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Clip to what a picture of this dtype can hold; round for uint8."""
+    if dtype == np.uint8:
+        return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.clip(values, 0, 1)

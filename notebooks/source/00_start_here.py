@@ -37,14 +37,14 @@ from itertools import islice
 
 import cv2
 import numpy as np
-from matplotlib import pyplot as plt
 
 from course_lib import cropping
 from course_lib.errors import UsageError
-from course_lib.figures import INK, frame, grid, show
+from course_lib.figures import grid, show
 from course_lib.geometry import FULL, Box, pixels_inside
 from course_lib.lesson import start
 from course_lib.metrics import Rng, peak_value
+from course_lib.plots import lesson_00 as plots
 from course_lib.teach.claims import claim
 from course_lib.teach.machine import describe
 
@@ -72,19 +72,8 @@ for line in describe():
 pictures = [picture for _, picture in islice(lesson.photos.pictures(), 8)]
 photo = pictures[0]
 cut = Box(0.30, 0.22, 0.85, 0.92)
-left, top, right, bottom = cut.to_pixels(photo.shape)
-piece = photo[top:bottom, left:right]
-
-figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), width_ratios=(1, 1))
-axes[0].imshow(photo)
-frame(axes[0], left, top, right - left, bottom - top, edgecolor="#ffd166")
-axes[0].set_title("what the camera saw")
-axes[1].imshow(piece)
-axes[1].set_title("what you were shown")
-for axis in axes:
-    axis.set_axis_off()
 show(
-    figure,
+    plots.seen_and_shown(photo, cut),
     photo=True,
     alt="A photograph with a frame drawn on it, and beside it only the part inside the frame.",
     caption="A crop. From the right-hand picture alone: can the left-hand one be known?",
@@ -107,24 +96,8 @@ show(
 # Here is the photograph as each of them sees it.
 
 # %%
-height, width = photo.shape[:2]
-corner = cv2.resize(photo[-96:, :96], None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
-empty = np.full_like(photo, 215)
-empty[top:bottom, left:right] = piece
-questions = [(corner, "1 · which corner is this from?"), (piece, "2 · where did this lie?"),
-             (empty, "3 · what stood in the gray?"), (photo, "4 · where is each patch from?"),
-             (photo, "5 · which frame is best?")]
-panels = [cropping.fit(picture, width, height) for picture, _ in questions]
-figure, axes = grid(panels, [title for _, title in questions], columns=3)
-for i in range(4):
-    for j in range(4):
-        frame(axes[3], (i + 0.4) * width / 4, (j + 0.35) * height / 4, width / 20, width / 20)
-for box, colour in ((Box(0.05, 0.1, 0.7, 0.95), "#ffd166"), (Box(0.3, 0.02, 0.98, 0.8), "#9bf6ff"),
-                    (Box(0.2, 0.25, 0.8, 0.9), "#ffadad")):
-    x, y = box.x1 * width, box.y1 * height
-    frame(axes[4], x, y, box.width * width, box.height * height, edgecolor=colour)
 show(
-    figure,
+    plots.five_questions(photo, cut),
     photo=True,
     alt="Five panels: an enlarged corner patch, the crop, the crop inside an empty gray frame, the "
     "photograph with a grid of small squares, and the photograph with three candidate frames.",
@@ -255,14 +228,8 @@ from course_lib.metrics import bootstrap
 found = np.array([1] * 17 + [0] * 3)
 means = resample(found, np.mean, rounds=2000, rng=np.random.default_rng(seed))
 estimate = bootstrap(found, seed=seed)
-figure, axis = plt.subplots(figsize=(8.4, 2.8))
-axis.hist(means, bins=np.arange(0.475, 1.05, 0.05), color="#7d8fb3", edgecolor="white")
-axis.axvspan(estimate.low, estimate.high, color="#ffd166", alpha=0.35, label="middle 95 %")
-axis.axvline(estimate.value, color=INK, linestyle="--", label="measured: 17 of 20")
-axis.set(xlabel="share found, in 2,000 redrawn sets of 20 photographs", ylabel="sets")
-axis.legend(loc="upper left")
 show(
-    figure,
+    plots.resampled_shares(means, estimate, step=1 / 20),
     alt="A histogram of resampled shares from about 0.6 to 1.0 with its middle 95 per cent shaded.",
     caption="What 17 of 20 is worth: a wide interval.",
 )
@@ -276,7 +243,8 @@ claim("Twenty photographs cannot tell 85 % from 75 %.", estimate.low <= 0.75, st
 # is a baseline to keep in mind: nothing in this course locates a crop better than its original does.
 
 # %%
-gray_photo, gray_piece = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (photo, piece))
+left, top, right, bottom = cut.to_pixels(photo.shape)
+gray_photo, gray_piece = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (photo, crop(photo, cut)))
 damaged = cv2.imdecode(cv2.imencode(".jpg", gray_piece, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], 0)
 scores = cv2.matchTemplate(gray_photo, damaged, cv2.TM_CCOEFF_NORMED)
 _, best, _, (x, y) = cv2.minMaxLoc(scores)

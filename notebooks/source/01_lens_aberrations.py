@@ -37,18 +37,18 @@ from typing import Any  # functions here take single numbers and whole arrays al
 
 import cv2
 import numpy as np
-from matplotlib import pyplot as plt
 from scipy import ndimage
 
 from course_lib.errors import UsageError
-from course_lib.figures import CHANNELS, DASHES, INK, MUTED, frame, grid, show
-from course_lib.leaves import channel_correlation, dead_leaves, power_spectrum
+from course_lib.figures import grid, show
+from course_lib.leaves import channel_correlation, dead_leaves, power_spectrum, spectral_slope
 from course_lib.lens import Lens
 from course_lib.lens.chromatic import NARROWEST
 from course_lib.lens.resample import resample
 from course_lib.lesson import start
 from course_lib.metrics import bootstrap
 from course_lib.paths import COURSE
+from course_lib.plots import lesson_01 as plots
 from course_lib.teach.claims import claim
 
 lesson = start("01", profile=profile, seed=seed, photos=photos)
@@ -141,30 +141,8 @@ claim("Blue light comes to a focus before green, and green before red.",
 # picture at its own size (*transverse* chromatic aberration).
 
 # %%
-figure, axis = plt.subplots(figsize=(8.4, 3.2))
-lens_height = np.linspace(-22, 22, 5)
-mean_focus = np.mean(list(singlet.values()))
-for name, f in singlet.items():
-    drawn = mean_focus + 15 * (f - mean_focus)
-    for y in lens_height:
-        label = name if y == lens_height[0] else None
-        axis.plot([-45, 0, drawn * 1.25], [y, y, y * (1 - 1.25)],
-                  color=CHANNELS[name], linestyle=DASHES[name], linewidth=1.5, label=label)
-    axis.plot(drawn, 0, "o", color=CHANNELS[name], markersize=8)
-bulge = 24 * np.sin(np.linspace(0, np.pi, 60))
-axis.fill_betweenx(np.linspace(-26, 26, 60), -bulge / 6, bulge / 6, color="#a8c5da", alpha=0.7)
-axis.axhline(0, color=MUTED, linewidth=0.8)
-axis.annotate("lens", (0, 28), ha="center")
-for name, place in (("blue", (62, 22)), ("green", (97, 27)), ("red", (128, 22))):
-    focus = mean_focus + 15 * (singlet[name] - mean_focus)
-    axis.annotate(f"{name} focus", (focus, 1), place, ha="center",
-                  arrowprops={"arrowstyle": "-", "color": MUTED})
-axis.set(xlabel="distance behind the lens (mm; differences between colours × 15)", ylim=(-30, 33))
-axis.set_yticks([])
-axis.grid(False)
-axis.legend(loc="lower left", ncols=3)
 show(
-    figure,
+    plots.rays(singlet, stretch=15),
     alt="Parallel rays enter a thin lens from the left. Blue rays (dotted) cross the axis first, "
     "then green (solid), then red (dashed).",
     caption="One thin lens. Every colour has its own focus; no sensor position suits them all.",
@@ -223,17 +201,9 @@ def power(constants, f_at_yellow, name):
 
 single_focus = 1 / power(N_BK7, 100.0, "crown N-BK7")
 double_focus = 1 / (power(N_BK7, f1, "crown N-BK7") + power(F2, f2, "flint F2"))
-figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.3))
-for axis, focus, title in ((axes[0], single_focus, "one lens"), (axes[1], double_focus, "doublet")):
-    at_red = np.interp(lines["red"], spectrum, focus)
-    axis.plot(spectrum * 1000, (focus - at_red) * 1000, color=INK, linestyle="-")
-    for name, wavelength in wavelengths.items():
-        y = (np.interp(wavelength, spectrum, focus) - at_red) * 1000
-        axis.plot(wavelength * 1000, y, "o", color=CHANNELS[name], markersize=9)
-        axis.annotate(name, (wavelength * 1000, y), xytext=(6, 8), textcoords="offset points")
-    axis.set(title=title, xlabel="wavelength (nm)", ylabel="focus, relative to red (µm)")
+curves = {"one lens": single_focus, "doublet": double_focus}
 show(
-    figure,
+    plots.focal_shifts(spectrum, curves, wavelengths, reference=lines["red"]),
     alt="Two curves of focal shift against wavelength. The single lens rises steadily by about "
     "1,500 micrometres from blue to red. The doublet's curve is a shallow valley: red and "
     "blue at zero, green lowest, some tens of micrometres below.",
@@ -275,16 +245,8 @@ r = radius(shape)
 assert r.shape == shape
 assert np.allclose(r, r[::-1, ::-1])  # symmetric about the centre
 assert 0.99 < r[0, 0] < 1 < radius(shape, (0.6, 0.5))[0, 0]  # pixel centres lie inside the corner
-figure, axes = plt.subplots(1, 2, figsize=(8.4, 2.9))
-for axis, centre in zip(axes, ((0.5, 0.5), (0.62, 0.42)), strict=True):
-    picture = axis.imshow(radius(shape, centre), vmin=0, vmax=1.3, cmap="cividis")
-    lines_drawn = axis.contour(radius(shape, centre), levels=[0.25, 0.5, 0.75, 1], colors="white")
-    axis.clabel(lines_drawn, fontsize=9)
-    axis.plot(centre[0] * shape[1], centre[1] * shape[0], "+", color="white", markersize=12)
-    axis.set(title=f"optical centre at {centre}", xticks=[], yticks=[])
-figure.colorbar(picture, ax=axes, label="r", shrink=0.8)
 show(
-    figure,
+    plots.radius_maps(shape, ((0.5, 0.5), (0.62, 0.42))),
     alt="Two maps of the radius r: circles around the centre of the frame, and around a point up "
     "and right of it. The value is 1 in the corners of the centred one.",
     caption="The radius $r$, for a centred and for a decentred lens.",
@@ -326,20 +288,8 @@ assert abs(position - 600 - 0.01 * 199.5) < 0.1
 # optical centre, and that is what gives a patch's place away.
 
 # %%
-figure, axis = plt.subplots(figsize=(8.4, 3.9))
-x, y = np.meshgrid(np.linspace(40, 680, 11), np.linspace(40, 440, 7))
-axis.quiver(x, y, 360 - x, 240 - y, color=CHANNELS["green"], angles="xy", scale_units="xy", scale=9)
-axis.plot(360, 240, "+", color=INK, markersize=16, markeredgewidth=2)
-frame(axis, 60, 50, 96, 96, edgecolor="#e0b000")
-axis.annotate("a patch: its green\nlies right and down\nof its red and blue", (156, 98), (745, 98),
-              va="center", arrowprops={"arrowstyle": "-", "color": MUTED})
-axis.annotate("optical centre", (368, 240), (745, 240), va="center",
-              arrowprops={"arrowstyle": "-", "color": MUTED})
-axis.set(xlim=(0, 960), ylim=(480, 0), aspect="equal")
-frame(axis, 1, 1, 718, 478, edgecolor=MUTED, linewidth=1)
-axis.set_axis_off()
 show(
-    figure,
+    plots.displacement_field(),
     alt="A field of arrows over the frame, all pointing at the cross in the centre, longest in the "
     "corners. A square patch at the top left has arrows pointing right and down.",
     caption="Displacement of green when it is drawn inward (lengths exaggerated).",
@@ -482,16 +432,8 @@ show(
 
 # %%
 r_line = np.linspace(0, 1, 200)
-figure, axis = plt.subplots(figsize=(8.4, 3.4))
-for strength, style in ((0.1, ":"), (0.25, "-."), (0.5, "--"), (1.0, "-")):
-    axis.plot(r_line, falloff(r_line, strength), style, color=plt.cm.viridis(0.9 - 0.8 * strength),
-              label=f"paper's polynomial, strength {strength:.0%}")
-axis.plot(r_line, cos4(r_line, 32.0), color=CHANNELS["red"], linestyle=(0, (1, 1)),
-          label="cos⁴ law, half angle 32°")
-axis.set(xlabel="radius r (1 = corner)", ylabel="share of light that arrives", ylim=(0, 1.03))
-axis.legend(loc="lower left", fontsize=10)
 show(
-    figure,
+    plots.falloffs((0.1, 0.25, 0.5, 1.0), cos4(r_line, 32), half_angle=32),
     alt="Curves of relative light against radius. The polynomial at full strength falls to 8 per "
     "cent in the corner, at 25 per cent strength to 77, and the cosine law to 52.",
     caption="At full strength the paper's polynomial leaves 8 % of the light in the corner.",
@@ -605,18 +547,8 @@ for i, first in enumerate(names):
         table[i, j] = 255 * np.sqrt(np.mean((ab - ba) ** 2))
 
 # %%
-figure, axis = plt.subplots(figsize=(7.4, 3.9))
-axis.imshow(np.log10(table + 0.01), cmap="cividis", vmin=-2, vmax=1.2, aspect="auto")
-for i in range(len(names)):
-    for j in range(len(names)):
-        dark = np.log10(table[i, j] + 0.01) < -0.3
-        axis.text(j, i, f"{table[i, j]:.2f}", ha="center", va="center", fontsize=11,
-                  color="white" if dark else INK)
-axis.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names], fontsize=9)
-axis.set_yticks(range(len(names)), names, fontsize=10)
-axis.grid(False)
 show(
-    figure,
+    plots.commutators(table, names),
     alt="A symmetric five by five table of differences between the two orders of two steps. Vignetting "
     "and saturation commute; geometry does not commute with vignetting.",
     caption="Root mean square difference between the two orders, in steps of 8 bits. "
@@ -687,20 +619,8 @@ from course_lib.lens.fringes import measure_fringes, shift_field
 
 through = Lens(red=1.004, blue=1.002, center=(0.55, 0.45)).apply(scene)
 blocks = shift_field(through)
-figure, axis = plt.subplots(figsize=(8.4, 8.4 * through.shape[0] / through.shape[1] * 0.75))
-axis.imshow(through, alpha=0.55)
-for name, field, colour in (
-    ("red", blocks.red, CHANNELS["red"]),
-    ("blue", blocks.blue, CHANNELS["blue"]),
-):
-    axis.quiver(*blocks.positions.T, *field.T, color=colour, angles="xy", scale_units="xy",
-                scale=0.045, width=0.003 if name == "red" else 0.005, alpha=0.9, label=name)
-axis.plot(0.55 * through.shape[1], 0.45 * through.shape[0], "+", color="white", markersize=18,
-          markeredgewidth=3)
-axis.set_axis_off()
-axis.legend(loc="lower right", frameon=True)
 show(
-    figure,
+    plots.shift_arrows(through, blocks, (0.55, 0.45), enlarged=22),
     photo=True,
     alt="Arrows over a faded photograph, one pair a block. They point away from the white cross, the "
     "longer the farther out, the red ones twice as long as the blue ones.",
@@ -750,22 +670,17 @@ show(figure, photo=True, alt="Three dead-leaves pictures: overlapping discs of a
 # %%
 squares = [cv2.resize(picture[: min(picture.shape[:2]), : min(picture.shape[:2])], (256, 256),
                       interpolation=cv2.INTER_AREA) for picture in pictures]
-figure, axis = plt.subplots(figsize=(8.4, 3.4))
-slopes = {}
-for name, group, style in (("dead leaves", leaves, "-"), ("photographs", squares, "--")):
-    spectra = [power_spectrum(picture) for picture in group]
-    frequency = spectra[0][0]
-    mean_power = np.exp(np.mean([np.log(power) for _, power in spectra], axis=0))
-    axis.loglog(frequency, mean_power / mean_power[0], style, label=name)
-    middle = (frequency > 0.02) & (frequency < 0.25)
-    slopes[name] = bootstrap([np.polyfit(np.log(frequency[middle]), np.log(power[middle]), 1)[0]
-                              for _, power in spectra])
-axis.loglog(frequency, (frequency / frequency[0]) ** -2, color=MUTED, linewidth=1, label="slope −2")
-axis.set(xlabel="frequency (cycles per pixel)", ylabel="power, relative to the lowest")
-axis.legend()
-show(figure, alt="Radially averaged power spectra of dead leaves and of photographs, both close to a "
-     "straight line of slope minus two on logarithmic axes.",
-     caption="Power spectra, each the geometric mean of its group.")
+spectra, slopes = {}, {}
+for name, group in (("dead leaves", leaves), ("photographs", squares)):
+    powers = [power_spectrum(picture) for picture in group]
+    slopes[name] = bootstrap([spectral_slope(*power) for power in powers])
+    spectra[name] = (powers[0][0], np.exp(np.mean([np.log(power) for _, power in powers], axis=0)))
+show(
+    plots.spectra(spectra),
+    alt="Radially averaged power spectra of dead leaves and of photographs, both close to a "
+    "straight line of slope minus two on logarithmic axes.",
+    caption="Power spectra, each the geometric mean of its group.",
+)
 for name, slope in slopes.items():
     print(f"{name}: slope {slope}")
 
@@ -803,22 +718,13 @@ errors = {
 }
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), width_ratios=(1, 1.2))
-axes[0].plot([-0.4, 0.4], [-0.4, 0.4], color=MUTED, linewidth=1)
-axes[0].plot(truth, found["cubic"], "o", color=CHANNELS["green"], markersize=5)
-axes[0].set(xlabel="true green magnification (%)", ylabel="measured (%)", title="all of them")
-axes[1].axhline(0, color=MUTED, linewidth=1)
-for kernel, marker, shade in (("cubic", "o", CHANNELS["green"]), ("spline", "x", CHANNELS["blue"])):
-    axes[1].plot(truth, 1000 * (found[kernel] - truth), marker, color=shade, markersize=5,
-                 linestyle="none", label=f"rendered with {kernel}")
-axes[1].set(
-    xlabel="true (%)", ylabel="error (thousandths of a point)", title="the errors, enlarged"
+show(
+    plots.recovery(truth, found),
+    alt="Measured against true green magnification: the points lie on the diagonal. A second "
+    "panel shows the errors: with cubic rendering they form a wave of a few thousandths of a "
+    "percentage point, with spline rendering a smaller one.",
+    caption="Recovery of a known green magnification from single pictures.",
 )
-axes[1].legend(loc="lower right", fontsize=9.5, frameon=True)
-show(figure, alt="Measured against true green magnification: the points lie on the diagonal. A second "
-     "panel shows the errors: with cubic rendering they form a wave of a few thousandths of a "
-     "percentage point, with spline rendering a smaller one.",
-     caption="Recovery of a known green magnification from single pictures.")
 error = errors["cubic"]
 claim("Green's magnification is recovered to a median of 0.02 percentage points or better.",
       error.value <= 0.02, f"median absolute error {error.value:.4f} "
@@ -866,30 +772,14 @@ print("known green shifts added to six of the photos:", *(f"{v * 1e4:+.0f}" for 
 # Where the bar does not touch zero, that one photograph shows its lens.
 
 # %%
-order = np.argsort(green[:, 0])
-sorted_green = green[order]
-figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.7), width_ratios=(1.5, 1))
-place = np.arange(len(order))
-inside = sorted_green[:, 0] < 0
-for which, marker, shade in ((inside, "o", CHANNELS["green"]), (~inside, "s", MUTED)):
-    spread = np.abs(sorted_green[which, 1:] - sorted_green[which, :1]).T
-    axes[0].errorbar(place[which], sorted_green[which, 0], spread, fmt=marker, markersize=3.5,
-                     color=shade, elinewidth=1.1, linestyle="none")
-axes[0].axhline(0, color=INK, linewidth=1)
-axes[0].set(
-    xlabel="camera models, sorted", ylabel="green magnification − 1 (units of 10⁻⁴)", ylim=(-16, 12)
+show(
+    plots.camera_fringes(green, red_blue),
+    alt="Left: green magnification of each camera model, sorted, with intervals; about three "
+    "quarters lie below zero. Right: red against blue magnification, a loose cloud, denser "
+    "towards positive values of both.",
+    caption="Real cameras. Left: green against the mean of red and blue. Right: red and blue hardly "
+    "go together.",
 )
-axes[0].annotate("inward", (2, -15), fontsize=11)
-axes[0].annotate("outward", (len(order) - 3, 10), ha="right", fontsize=11)
-axes[1].plot(*red_blue.T, "o", color=INK, markersize=4, alpha=0.7)
-axes[1].axhline(0, color=MUTED, linewidth=0.8)
-axes[1].axvline(0, color=MUTED, linewidth=0.8)
-axes[1].set(xlabel="red (10⁻⁴)", ylabel="blue (10⁻⁴)", xlim=(-16, 16), ylim=(-16, 16), aspect="equal",
-            title="relative to green")
-show(figure, alt="Left: green magnification of each camera model, sorted, with intervals; about three "
-     "quarters lie below zero. Right: red against blue magnification, a loose cloud, denser towards "
-     "positive values of both.",
-     caption="Real cameras. Left: green against the mean of red and blue. Right: red and blue hardly go together.")
 
 # %%
 share = bootstrap(green[:, 0] < 0)
@@ -915,29 +805,13 @@ print("Rank correlation of red and blue: {:.2f} [{:.2f}, {:.2f}]".format(*correl
 
 # %%
 bodies = measurement("lens_flatfield")["rows"]
-figure, axes = plt.subplots(2, 3, figsize=(8.4, 4.6), sharex=True, sharey=True)
-for axis, row in zip(axes.flat, bodies, strict=True):
-    rings = np.array(row["profile"])
-    axis.plot(*rings.T, "o", color=INK, markersize=3.5, label="measured, in rings")
-    axis.plot(rings[:, 0], falloff(rings[:, 0], row["strength"][0]), "--", color=CHANNELS["red"],
-              linewidth=1.8, label="paper's shape, best strength")
-    axis.plot(rings[:, 0], 1 / gain(rings[:, 0], *row["gain"]), "-", color=CHANNELS["blue"],
-              linewidth=1.4, label="free polynomial")
-    axis.set_title(row["camera"].replace("_", " "), fontsize=10)
-    axis.annotate(
-        f"strength {row['strength'][0]:.0%}", (0.04, 0.08), xycoords="axes fraction", fontsize=10
-    )
-axes[0, 0].set_ylim(0.5, 1.05)
-for axis in axes[:, 0]:
-    axis.set_ylabel("brightness")
-for axis in axes[1]:
-    axis.set_xlabel("radius r")
-handles, labels = axes[0, 0].get_legend_handles_labels()
-figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=10)
-show(figure, alt="Six panels of measured brightness against radius. Most fall slowly and then steeply near "
-     "the corner; the dashed polynomial of the paper bends too early, the free one follows.",
-     caption="Vignetting of six camera bodies. The paper's shape (dashed) falls too early and too little.")
-
+show(
+    plots.body_falloffs(bodies),
+    alt="Six panels of measured brightness against radius. Most fall slowly and then steeply "
+    "near the corner; the dashed polynomial of the paper bends too early, the free one follows.",
+    caption="Vignetting of six camera bodies. The paper's shape (dashed) falls too early, and in "
+    "the corners too little.",
+)
 
 # %%
 def over_bodies(name, column=None):
@@ -980,25 +854,24 @@ print(f"strength from single photos: median {middle:.2f}, middle half {quarter:.
 # %%
 from course_lib.lens import explore
 
-explorer = explore.explorer(lesson.photos, green=-0.4, magnifier="top left")
+explorer = explore.explorer(lesson.photos, green=-0.4, magnifier="bottom left")
 explorer.show()
 
 # %% [markdown]
 # The same in print:
 
 # %%
-settings = [
-    {"picture": explore.CHART, "green": -0.6, "magnifier": "bottom left"},
-    {"picture": explore.CHART, "green": -0.6, "magnifier": "bottom right"},
-    {"picture": explore.CHART, "blur": 3.0, "magnifier": "bottom right"},
-    {"picture": explore.CHART, "distortion": -0.2},
-    {"vignetting": 80},
-    {"green": -0.4, "view": "difference"},
-]
-sheet = [explorer.picture(**setting) for setting in settings]
-figure, axes = grid(sheet, explorer.captions(settings), columns=2)
-for axis in axes:
-    axis.title.set_fontsize(9.5)
+chart = {"picture": explore.CHART}
+settings = {
+    "green 0.6 % inward, bottom left": chart | {"green": -0.6, "magnifier": "bottom left"},
+    "the same, bottom right": chart | {"green": -0.6, "magnifier": "bottom right"},
+    "red and blue blurred by 3 px": chart | {"blur": 3.0, "magnifier": "bottom right"},
+    "barrel, k₁ = −0.2": chart | {"distortion": -0.2},
+    "vignetting of 80 %": {"vignetting": 80},
+    "green 0.4 % inward, difference": {"green": -0.4, "view": "difference"},
+}
+sheet = [explorer.picture(**setting) for setting in settings.values()]
+figure, axes = grid(sheet, list(settings), columns=3)
 show(
     figure,
     photo=True,

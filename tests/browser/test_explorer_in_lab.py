@@ -46,13 +46,18 @@ explorer => {
 }
 """
 
+IDLE = """
+() => !Array.from(document.querySelectorAll('.jp-InputPrompt')).some(
+  prompt => prompt.textContent.includes('*'))
+"""
+
 BOXES = """
 explorer => {
   const origin = explorer.getBoundingClientRect();
   return Array.from(explorer.querySelectorAll('img, select, button, .noUi-target, .widget-label'),
     element => { const box = element.getBoundingClientRect();
                  return [box.x - origin.x, box.y - origin.y, box.width, box.height]
-                   .map(Math.round); });
+                   .map(Math.round); }).filter(box => box[2] > 0);
 }
 """
 
@@ -68,8 +73,9 @@ class OnPage:
         self.alert = self.root.locator("[data-course-error]")
 
     def wait(self, timeout: float = 15_000) -> None:
-        """Wait until the picture is there and at rest, and watch it from then on."""
+        """Wait until all cells have run and the picture is at rest, and watch it from then on."""
         self.image.wait_for(timeout=timeout)
+        self.page.wait_for_function(IDLE, timeout=timeout)
         self.root.scroll_into_view_if_needed()
         self.page.wait_for_function(
             "image => image.complete && image.naturalWidth > 0", arg=self.image.element_handle()
