@@ -25,7 +25,9 @@ ZOOMED = 44  # pixels enlarged in each inset
 def main() -> None:
     """Write assets/banner.jpg."""
     use_house_style()
-    photo = cv2.resize(embedded().named("pagoda").read(), (1280, 854), interpolation=cv2.INTER_CUBIC)
+    photo = cv2.resize(
+        embedded().named("pagoda").read(), (1280, 854), interpolation=cv2.INTER_CUBIC
+    )
     seen = Lens(green=0.992, vignetting=0.15).apply(photo)
     height, width = seen.shape[:2]
     left, top, right, bottom = CUT.to_pixels(seen.shape)

@@ -1,7 +1,5 @@
 """A real browser opens the pages from disk: it asks nobody for anything and has no complaint."""
 
-import shutil
-
 import cv2
 import numpy as np
 import pytest
@@ -9,28 +7,11 @@ import pytest
 from tests.sample_site import make_site
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     return make_site(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    with playwright.sync_playwright() as driver:
-        try:
-            instance = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium here: {error.message.splitlines()[0]}")
-        yield instance
-        instance.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from course_lib.errors import PhotoError, UsageError
-from course_lib.lens.resample import Kernel, read_between
+from course_lib.lens.resample import read_between
 from course_lib.metrics import Estimate
 
 RED, GREEN, BLUE = 0, 1, 2
@@ -86,8 +86,9 @@ def shift_field(
 ) -> ShiftField:
     """Measure red's and blue's shift against green in every block with texture.
 
-    This is `local_shift` for all blocks at once, after a light Gaussian blur that keeps noise and
-    the coarseness of pixel differences out of the gradients.
+    This is `local_shift` for all blocks at once, after a Gaussian blur. It keeps noise and the
+    coarseness of pixel differences out of the gradients, and above all JPEG: compression drops
+    fine colour, and what is left of fine detail is the same in all channels and does not move.
 
     Parameters
     ----------
@@ -118,8 +119,8 @@ def shift_field(
     shifts, errors, keep = [], [], np.ones(len(centers), bool)
     for channel, affine in zip((RED, BLUE), guess or (np.zeros((2, 3)),) * 2, strict=True):
         expected = _thirty_seconds(np.column_stack([centers, np.ones(len(centers))]) @ affine.T)
-        seen = _read_on(blurred[..., channel], expected, block, "linear")
-        weight = np.minimum(unclipped, _read_on(unclipped, expected, block, "linear"))
+        seen = _read_on(blurred[..., channel], expected, block)
+        weight = np.minimum(unclipped, _read_on(unclipped, expected, block))
         shift, error, usable = _solve_blocks(design, seen, weight, block)
         shifts.append(expected + shift)
         errors.append(error)
@@ -175,7 +176,7 @@ def _thirty_seconds(shifts: np.ndarray) -> np.ndarray:
     return np.round(shifts * 32) / 32
 
 
-def _read_on(plane: np.ndarray, shifts: np.ndarray, block: int, kernel: Kernel) -> np.ndarray:
+def _read_on(plane: np.ndarray, shifts: np.ndarray, block: int) -> np.ndarray:
     """Read each block of a plane `shifts` further on, everything else in place."""
     if not shifts.any():
         return plane
@@ -184,7 +185,7 @@ def _read_on(plane: np.ndarray, shifts: np.ndarray, block: int, kernel: Kernel) 
     for axis, grid in enumerate((x, y)):
         steps = shifts[:, axis].reshape(rows, columns).repeat(block, 0).repeat(block, 1)
         grid[top : top + rows * block, left : left + columns * block] += steps
-    return read_between(plane, x, y, kernel)
+    return read_between(plane, x, y, "linear")  # exact enough for what is blurred
 
 
 def _solve_blocks(

@@ -6,6 +6,7 @@ as m - 1, shares and fractions as such, and every ``[value, low, high]`` is a 95
 
 import csv
 import importlib.metadata
+import io
 import json
 import re
 from collections import Counter
@@ -30,6 +31,9 @@ LONG_SIDE = 1536
 INJECTED = (-1e-3, -3e-4, 3e-4, 1e-3)
 """Known green magnifications that are added to some photographs, to see what comes back."""
 INJECTED_PHOTOS = 6
+JPEG_QUALITY = 86
+SUBSAMPLINGS = {"444": 0, "420": 2}
+"""Colour at full and at half resolution, in Pillow's numbering."""
 MOST_UNEVEN = 0.05
 """A frame that strays more than this from its own rings is no evenly lit one."""
 
@@ -417,20 +421,40 @@ def _recovery(photos: Sequence[Photo], report: Report) -> dict[str, Any]:
     """Add known green magnifications to some photographs and see what comes back."""
     step = max(1, len(photos) // INJECTED_PHOTOS)
     found: list[list[float]] = []
+    kept: dict[str, list[float]] = {name: [] for name in SUBSAMPLINGS}
     for photo in photos[::step][:INJECTED_PHOTOS]:
         report(f"{photo.name}, with known fringes added")
         picture = resize_to(photo.read(), LONG_SIDE)
-        own = measure_fringes(picture, rounds=2).green.value
-        lenses = (Lens(green=1 + excess, kernel="lanczos") for excess in INJECTED)
-        seen = (measure_fringes(lens.apply(picture), rounds=2).green.value for lens in lenses)
-        found.append([value / own - 1 for value in seen])
+        own = _green(picture)
+        known = [Lens(green=1 + excess, kernel="cubic").apply(picture) for excess in INJECTED]
+        found.append([_green(seen) / own - 1 for seen in known])
+        for name, subsampling in SUBSAMPLINGS.items():
+            low, high = (_green(_through_jpeg(seen, subsampling)) for seen in (known[0], known[-1]))
+            kept[name].append((high - low) / (INJECTED[-1] - INJECTED[0]))
     return {
         "photos": len(found),
         "injected": list(INJECTED),
         "recovered_median": [_number(v, 7) for v in np.median(found, axis=0)],
         "recovered_lowest": [_number(v, 7) for v in np.min(found, axis=0)],
         "recovered_highest": [_number(v, 7) for v in np.max(found, axis=0)],
+        **{
+            f"kept_after_jpeg{JPEG_QUALITY}_{name}_lowest_median_highest": _quantiles(
+                np.array(shares), (0, 50, 100), 3
+            )
+            for name, shares in kept.items()
+        },
     }
+
+
+def _green(picture: np.ndarray) -> float:
+    return measure_fringes(picture, rounds=2).green.value
+
+
+def _through_jpeg(picture: np.ndarray, subsampling: int) -> np.ndarray:
+    """Save a picture as JPEG and read it again, in memory."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=JPEG_QUALITY, subsampling=subsampling)
+    return np.array(Image.open(file))
 
 
 def _flat_row(body: str, size: list[int], origin: Origin, maps: list[np.ndarray]) -> Row:

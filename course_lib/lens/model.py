@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import cv2
@@ -164,19 +164,17 @@ class Lens:
         noises = self._streams(rng, len(bands))
         sharp = [np.empty((1, height, width), np.float32) for _ in range(3)]
         plane = np.empty((height, width), np.float32)  # one for all: fresh memory takes time
+
+        def read(c: int, source: np.ndarray, band: slice, places: _Places) -> None:
+            sharp[c][:, band] = frame.read(source, c, places)
+
+        def finish(band: slice, places: _Places, noise: np.random.Generator | None) -> None:
+            light = [(sharp[c][:, band], frame.soft_band(sharp[c], c, band)) for c in range(3)]
+            frame.finish(light, places, noise, out[None, band])
+
         with _workers() as each:
             for c in range(3):
-
-                def read(band: slice, places: _Places, c: int = c) -> None:
-                    sharp[c][:, band] = frame.read(source, c, places)
-
-                source = frame.load(picture, c, plane)
-                each(read, bands, places)
-
-            def finish(band: slice, places: _Places, noise: np.random.Generator | None) -> None:
-                light = [(sharp[c][:, band], frame.soft_band(sharp[c], c, band)) for c in range(3)]
-                frame.finish(light, places, noise, out[None, band])
-
+                each(partial(read, c, frame.load(picture, c, plane)), bands, places)
             each(finish, bands, places, noises)
         return out
 

@@ -37,7 +37,7 @@ def paste_into_canvas(canvas, patch, box):
 
 
 def paste_on_black(canvas, patch, box):
-    left, top, right, bottom = box.to_pixels(canvas.shape)
+    left, top, _right, _bottom = box.to_pixels(canvas.shape)
     whole = canvas * 0
     whole[top : top + patch.shape[0], left : left + patch.shape[1]] = patch
     return whole
