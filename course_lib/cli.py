@@ -235,8 +235,8 @@ def run(
 @measure_app.command(
     "lens",
     epilog=_examples(
-        ("course measure lens --photos ~/Pictures --json lens.json", "fringes and vignetting"),
-        ("course measure lens --photos flats --json flat.json --kind flatfield", "white walls"),
+        ("course measure lens --photos DIR --json lens.json", "photos"),
+        ("course measure lens --photos DIR --json flat.json --kind flatfield", "walls"),
     ),
 )
 def measure_lens(
@@ -304,7 +304,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
-        sys.exit(app(arguments, standalone_mode=False))
+        sys.exit(app(arguments, prog_name="course", standalone_mode=False))
     except Exception as error:
         if debug:
             raise

@@ -6,7 +6,7 @@ class CourseError(Exception):
 
 
 class UsageError(CourseError):
-    """The request itself was wrong (unknown name, impossible value). The command line exits with 2."""
+    """The request was wrong (unknown name, impossible value). The command line exits with 2."""
 
 
 class PhotoError(CourseError):

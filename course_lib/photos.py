@@ -472,7 +472,7 @@ def _embedded_reader(name: str, package: str, inside: str) -> Callable[[], np.nd
     return read
 
 
-# Only photographs whose terms allow what lessons do with them: figures of the lessons are published.
+# Only photographs whose terms allow what lessons do with them: their figures are published.
 # name, package that holds it, file inside the package, licence, origin
 _EMBEDDED = (
     (

@@ -184,11 +184,13 @@ def test_jpeg_takes_a_part_of_the_fringes(subsampling, kept):
 
 
 @pytest.mark.parametrize("injected", [-1e-3, -3e-4, 3e-4, 1e-3])
-def test_what_is_injected_into_real_photographs_comes_back(injected):
-    picture = photos.embedded().named("coffee").read()
-    own = measure_fringes(picture).green.value
-    seen = measure_fringes(Lens(green=1 + injected, kernel="cubic").apply(picture)).green.value
-    assert abs(seen / own - 1 - injected) < 5e-5
+@pytest.mark.parametrize("name", ["coffee", "cat", "astronaut", "admiral"])
+def test_what_is_injected_into_real_photographs_comes_back(name, injected):
+    # In floats: rounding to 8 bits swallows shifts of a few hundredths of a pixel.
+    picture = photos.embedded().named(name).read().astype(np.float32) / 255
+    own = measure_fringes(picture, rounds=2).green.value
+    seen = Lens(green=1 + injected).apply(picture)
+    assert abs(measure_fringes(seen, rounds=2).green.value / own - 1 - injected) < 8e-5
 
 
 def test_red_and_blue_are_told_apart_and_green_is_their_opposite():

@@ -29,7 +29,7 @@ def test_profiles_resolve_by_name_environment_and_machine(monkeypatch):
 
 
 def test_unknown_profiles_name_the_known_ones(monkeypatch):
-    with pytest.raises(UsageError, match="'fast'.*smoke, cpu, gpu"):
+    with pytest.raises(UsageError, match=r"'fast'.*smoke, cpu, gpu"):
         resolve("fast")
     monkeypatch.setenv("COURSE_PROFILE", "big")
     with pytest.raises(UsageError, match=r"\$COURSE_PROFILE is 'big'"):

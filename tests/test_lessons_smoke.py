@@ -106,7 +106,7 @@ def test_leaving_the_machine_fails_and_is_known(tmp_path):
     assert len(result.attempts) == len(ways) + 1
     assert "NetworkBlockedError" in result.output
     assert "The lessons must work without a network" in result.output
-    assert result.attempts[0].endswith("socket.connect was called for ('192.0.2.1', 80).")
+    assert result.attempts[1].endswith("socket.connect was called for ('192.0.2.1', 80).")
 
 
 def test_this_machine_may_be_reached_and_the_profile_is_smoke(tmp_path):

@@ -393,7 +393,12 @@ class Fringes:
 
 
 def measure_fringes(
-    picture: np.ndarray, block: int = 48, passes: int = 5, rounds: int = 300, seed: int = 0
+    picture: np.ndarray,
+    block: int = 48,
+    sigma: float = 2.0,
+    passes: int = 5,
+    rounds: int = 300,
+    seed: int = 0,
 ) -> Fringes:
     """Measure the magnification of a picture's channels and their optical centre.
 
@@ -404,8 +409,9 @@ def measure_fringes(
     Parameters
     ----------
     picture : (h, w, 3) uint8, or float in [0, 1]
-    block : int
-        Side of a block in pixels.
+    block, sigma
+        As in `shift_field`. On pictures that never were JPEGs, sigma = 1 is a little more precise;
+        on JPEGs it misses a fifth to a half of a shift.
     passes : int
         At most so many; it stops when the corners move by less than 0.01 px.
     rounds, seed : int
@@ -425,7 +431,7 @@ def measure_fringes(
     half_diagonal = 0.5 * float(np.hypot(*picture.shape[:2]))
     guess = (np.zeros((2, 3)), np.zeros((2, 3)))
     for step in range(passes):
-        found = shift_field(picture, block, guess=guess)
+        found = shift_field(picture, block, sigma, guess)
         last = guess
         red, blue = (
             fit_magnification(found.positions, shifts, 1 / (error**2 + SHIFT_FLOOR**2), 2, seed)

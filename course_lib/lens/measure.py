@@ -424,7 +424,8 @@ def _recovery(photos: Sequence[Photo], report: Report) -> dict[str, Any]:
     kept: dict[str, list[float]] = {name: [] for name in SUBSAMPLINGS}
     for photo in photos[::step][:INJECTED_PHOTOS]:
         report(f"{photo.name}, with known fringes added")
-        picture = resize_to(photo.read(), LONG_SIDE)
+        # In floats: rounding to 8 bits would swallow shifts of a few hundredths of a pixel.
+        picture = resize_to(photo.read(), LONG_SIDE).astype(np.float32) / 255
         own = _green(picture)
         known = [Lens(green=1 + excess, kernel="cubic").apply(picture) for excess in INJECTED]
         found.append([_green(seen) / own - 1 for seen in known])
@@ -453,7 +454,8 @@ def _green(picture: np.ndarray) -> float:
 def _through_jpeg(picture: np.ndarray, subsampling: int) -> np.ndarray:
     """Save a picture as JPEG and read it again, in memory."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=JPEG_QUALITY, subsampling=subsampling)
+    whole = np.rint(255 * picture).astype(np.uint8)
+    Image.fromarray(whole).save(file, "JPEG", quality=JPEG_QUALITY, subsampling=subsampling)
     return np.array(Image.open(file))
 
 

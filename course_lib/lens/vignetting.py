@@ -45,7 +45,7 @@ def falloff(r: Any, strength: float = 1.0) -> Any:
     Returns
     -------
     float or array
-        1 in the centre, 1 − 0.916 · strength in the corner.
+        What a pixel is multiplied by: 1 in the centre, 1 − 0.916 · strength in the corner.
 
     Notes
     -----

@@ -226,33 +226,31 @@ def spectra(groups: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     return figure
 
 
-def recovery(truth: np.ndarray, found: Mapping[str, np.ndarray]) -> Figure:
-    """Draw measured against true magnification in per cent, and the errors enlarged.
+def recovery(truth: np.ndarray, found: np.ndarray, fine: Mapping[str, np.ndarray]) -> Figure:
+    """Draw measured against true magnification in per cent, and errors at fine detail.
 
     Parameters
     ----------
-    truth : (n,) array
-    found : dict of rendering kernel to (n,) array
-        The first is drawn in the left panel.
+    truth, found : (n,) array
+    fine : dict of rendering kernel to (n,) array
+        What was measured at fine detail, for two kernels.
     """
     figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 3.4), width_ratios=(1, 1.2))
     ends = [truth.min(), truth.max()]
     axes[0].plot(ends, ends, "-", color=MUTED, linewidth=1)
+    axes[0].plot(truth, found, "o", color=INK, markersize=5)
     axes[1].axhline(0, color=MUTED, linewidth=1)
-    for index, (kernel, values) in enumerate(found.items()):
-        style = {
-            "marker": "ox"[index],
-            "color": CHANNELS[("green", "blue")[index]],
-            "linestyle": "none",
-            "markersize": 5,
-        }
-        axes[1].plot(truth, 1000 * (values - truth), label=f"rendered with {kernel}", **style)
-        if index == 0:
-            axes[0].plot(truth, values, **style)
-    axes[0].set(xlabel="true green magnification (%)", ylabel="measured (%)", title="all of them")
-    axes[1].set(
-        xlabel="true (%)", ylabel="error (thousandths of a point)", title="errors, enlarged"
-    )
+    for (kernel, values), marker, name in zip(fine.items(), "ox", ("green", "blue"), strict=True):
+        axes[1].plot(
+            truth,
+            1000 * (values - truth),
+            marker,
+            color=CHANNELS[name],
+            markersize=5,
+            label=f"rendered with {kernel}",
+        )
+    axes[0].set(xlabel="true green magnification (%)", ylabel="measured (%)")
+    axes[1].set(xlabel="true (%)", ylabel="error (0.001 points)", title="errors at fine detail")
     axes[1].legend(loc="upper right", fontsize=9.5, frameon=True)
     return figure
 
@@ -285,13 +283,13 @@ def camera_fringes(green: np.ndarray, red_blue: np.ndarray) -> Figure:
         )
     axes[0].axhline(0, color=INK, linewidth=1)
     label = "green magnification − 1 (10⁻⁴)"
-    axes[0].set(xlabel="camera models, sorted", ylabel=label, ylim=(-16, 12))
-    axes[0].annotate("inward", (2, -15))
-    axes[0].annotate("outward", (len(ordered) - 3, 10.4), ha="right")
+    axes[0].set(xlabel="camera models, sorted", ylabel=label, ylim=(-17, 13))
+    axes[0].annotate("inward", (2, -16.2))
+    axes[0].annotate("outward", (len(ordered) - 4, 11), ha="right")
     axes[1].plot(*red_blue.T, "o", color=INK, markersize=4, alpha=0.7)
     axes[1].axhline(0, color=MUTED, linewidth=0.8)
     axes[1].axvline(0, color=MUTED, linewidth=0.8)
-    reach = (-16, 16)
+    reach = (-26, 26)
     axes[1].set(xlabel="red (10⁻⁴)", ylabel="blue (10⁻⁴)", xlim=reach, ylim=reach, aspect="equal")
     axes[1].set_title("relative to green")
     return figure
