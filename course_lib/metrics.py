@@ -99,10 +99,10 @@ def bootstrap(
         return Estimate(value, np.nan, np.nan, n)
     rng = np.random.default_rng(seed)
     if n == len(sample):
-        replicas = resample(sample, statistic, rounds, rng)
+        replicas = replicates(sample, statistic, rounds, rng)
     else:
         rows = [np.flatnonzero(member == group) for group in range(n)]
-        replicas = resample(
+        replicas = replicates(
             np.arange(n),
             lambda drawn: statistic(sample[np.concatenate([rows[group] for group in drawn])]),
             rounds,
@@ -114,7 +114,7 @@ def bootstrap(
     return Estimate(value, float(low), float(high), n)
 
 
-def resample(
+def replicates(
     values: np.ndarray, statistic: Callable[[np.ndarray], float], rounds: int, rng: Rng
 ) -> np.ndarray:
     """Recompute a statistic on samples of the same size, drawn with replacement.

@@ -8,7 +8,7 @@ import numpy as np
 
 from course_lib.errors import UsageError
 from course_lib.geometry import Box, crop, iou, paste
-from course_lib.metrics import psnr, resample
+from course_lib.metrics import psnr, replicates
 from course_lib.teach.check import Exercise, Misconception, register
 
 Rng = np.random.Generator
@@ -335,7 +335,7 @@ register(
     Exercise(
         "0.5",
         "the bootstrap",
-        resample,
+        replicates,
         _samples,
         use=_use_resample,
         misconceptions=(

@@ -28,8 +28,7 @@ def undistort_radius(rd: Any, k1: float) -> Any:
     """Solve r (1 + k₁ r²) = r_d for r by Newton's method: the inverse of `distort_radius`.
 
     To draw a picture we ask, for each pixel of the result, where its light comes from. That is
-    the inverse. Written r = f · r_d with a = k₁ r_d², the equation becomes f + a f³ = 1, and
-    Newton's step is f ← (1 + 2 a f³) / (1 + 3 a f²).
+    the inverse. Newton's step takes the error of the present r, divided by its slope, from r.
 
     Parameters
     ----------
@@ -50,18 +49,16 @@ def undistort_radius(rd: Any, k1: float) -> Any:
         picture would fold over. Radii beyond it have no source.
     """
     rd = np.asarray(rd, np.float64)
-    a = k1 * np.square(rd)
-    if np.any(a < -4 / 27):
+    if np.any(27 * k1 * np.square(rd) < -4):
         raise UsageError(
             f"distortion k1 = {k1:g} folds the picture over inside radius {np.max(rd):.3f}: "
             f"choose k1 ≥ {-4 / 27 / np.max(rd) ** 2:.4f}."
         )
-    # From f = 1 Newton's method climbs to the root of a barrel from below, since f + a f³ is
-    # concave there, and falls to the root of a pincushion from above, since it is convex.
-    f = np.ones_like(rd)
+    r = rd
     for _ in range(60):
-        step = (1 + 2 * a * f**3) / np.maximum(1 + 3 * a * f**2, 1e-12) - f
-        f = f + step
-        if np.all(np.abs(step) <= 1e-15 * f):
+        # At the fold the slope is 0; the step stays finite and the root is approached slowly.
+        step = (r + k1 * r**3 - rd) / np.maximum(1 + 3 * k1 * r**2, 1e-12)
+        r = r - step
+        if np.all(np.abs(step) <= 1e-15 * r):
             break
-    return f * rd
+    return r

@@ -27,8 +27,9 @@ SHIFT_FLOOR = 0.03
 def local_shift(channel: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Measure how far a block of a channel lies from its reference, by linear least squares.
 
-    To first order a shifted, rescaled copy is ``C = a + b G(p - s) = a + b G - b s·∇G``. The fit of
-    ``C = a + b G + c·∇G`` is linear, and the shift is ``s = -c / b``.
+    To first order a shifted copy with an offset o and a contrast k of its own is
+    ``C = o + k G(p - s) = o + k G - k s·∇G``. The fit of ``C = o + k G + g·∇G`` is linear, and the
+    shift is ``s = -g / k``.
 
     Parameters
     ----------
@@ -46,8 +47,8 @@ def local_shift(channel: np.ndarray, reference: np.ndarray) -> np.ndarray:
     slope_y, slope_x = np.gradient(reference)
     design = np.stack([np.ones_like(reference), reference, slope_x, slope_y], axis=-1)
     solution = np.linalg.lstsq(design.reshape(-1, 4), channel.ravel(), rcond=None)[0]
-    _, b, *c = solution
-    return -np.array(c) / b
+    _, contrast, *slopes = solution
+    return -np.array(slopes) / contrast
 
 
 @dataclass(frozen=True)

@@ -530,7 +530,7 @@ def _provenance(rows: list[Row], kind: str) -> dict[str, Any]:
         ],
         "long_side_px": {str(side): count for side, count in sorted(long_sides.items())},
         "method": (
-            f"photographs at most {LONG_SIDE} px long; robust fit of C = a + bG + c·∇G in blocks "
+            f"photographs at most {LONG_SIDE} px long; robust fit of C = o + kG + g·∇G in blocks "
             "of 48 px, clipped pixels left out; intervals are bootstraps over blocks within a "
             "photo, over camera models (one photo each) in the summary; photos of an unknown "
             "camera count as a model each"

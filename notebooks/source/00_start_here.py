@@ -217,7 +217,7 @@ show(
 # the figure, do so a thousand times, and report the range that holds the middle 95 % of the answers. Every table in
 # this course carries such an interval, and n.
 
-# %% quote="course_lib.metrics.resample" exercise="0.5" minutes=15 difficulty=2
+# %% quote="course_lib.metrics.replicates" exercise="0.5" minutes=15 difficulty=2
 # hint: rng.integers(0, n, size=n) draws n places with replacement.
 # hint: Collect statistic(values[places]) for every round in one array.
 # hint: With replacement matters: a permutation has the same mean every time.
@@ -226,7 +226,7 @@ show(
 from course_lib.metrics import bootstrap
 
 found = np.array([1] * 17 + [0] * 3)
-means = resample(found, np.mean, rounds=2000, rng=np.random.default_rng(seed))
+means = replicates(found, np.mean, rounds=2000, rng=np.random.default_rng(seed))
 estimate = bootstrap(found, seed=seed)
 show(
     plots.resampled_shares(means, estimate, step=1 / 20),
