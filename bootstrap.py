@@ -597,6 +597,8 @@ def clean(environment: Environment, options: argparse.Namespace) -> int:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # benchmarks that someone saved stay
+        (root / ".benchmarks").rmdir()
     say("Removed executed lessons and caches.")
     if (root / OUT).is_dir():
         try:

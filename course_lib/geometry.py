@@ -222,6 +222,31 @@ def pad(picture: np.ndarray, box: Box, shape: tuple[int, ...] | None = None) -> 
     return whole
 
 
+def corners(shape: tuple[int, ...], side: int) -> dict[str, Box]:
+    """Name the square boxes in the four corners of a picture.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the picture, (height, width) or (height, width, channels).
+    side : int
+        Of each box in pixels.
+
+    Raises
+    ------
+    UsageError
+        When the boxes would leave the picture.
+    """
+    height, width = _frame(shape)
+    if not 0 < side <= min(height, width):
+        raise UsageError(f"A picture {width} × {height} has no corners of {side} pixels.")
+    return {
+        f"{row} {column}": Box.from_pixels(left, top, left + side, top + side, shape)
+        for row, top in (("top", 0), ("bottom", height - side))
+        for column, left in (("left", 0), ("right", width - side))
+    }
+
+
 def _frame(shape: tuple[int, ...]) -> tuple[int, int]:
     if len(shape) < 2 or shape[0] < 1 or shape[1] < 1:
         raise UsageError(

@@ -150,8 +150,8 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
         Same shape and dtype; the peak is 255 for uint8 and 1 for floats.
     """
     peak = peak_value(a, b)
-    error = np.mean((np.asarray(a, np.float64) - np.asarray(b, np.float64)) ** 2)
-    return float("inf") if error == 0 else float(10 * np.log10(peak**2 / error))
+    mse = np.mean((np.asarray(a, np.float64) - np.asarray(b, np.float64)) ** 2)
+    return float("inf") if mse == 0 else float(10 * np.log10(peak**2 / mse))
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:

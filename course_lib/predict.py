@@ -1,15 +1,20 @@
 """Predict, then look: the reader commits to an answer before the truth is shown."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
 import ipywidgets
 import numpy as np
 from IPython.display import display
 
+from course_lib.cropping import fit
 from course_lib.errors import UsageError
 from course_lib.explorer import encode
+from course_lib.geometry import Box, crop
+
+MARK = (255, 209, 102)
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,31 @@ class Round:
     truth: str
     reveal: np.ndarray
     why: str
+
+
+def where_from(
+    picture: np.ndarray, boxes: Mapping[str, Box], why: Callable[[str], str], side: int = 384
+) -> list[Round]:
+    """Make rounds that show one box of a picture enlarged, and reveal where in it the box lies.
+
+    Parameters
+    ----------
+    picture : HxWx3 uint8
+    boxes : dict of answer to Box
+        One round each, in this order.
+    why : callable
+        Given the answer, says in one sentence how to see it.
+    side : int
+        Width and height of the pictures shown, px.
+    """
+    rounds = []
+    for name, box in boxes.items():
+        left, top, right, bottom = box.to_pixels(picture.shape)
+        patch = cv2.resize(crop(picture, box), (side, side), interpolation=cv2.INTER_NEAREST)
+        marked = picture.copy()
+        cv2.rectangle(marked, (left, top), (right - 1, bottom - 1), MARK, 6)
+        rounds.append(Round(patch, name, fit(marked, side, side), why(name)))
+    return rounds
 
 
 class Game:

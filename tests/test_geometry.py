@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from torchvision.ops import box_iou
 
 from course_lib.errors import UsageError
-from course_lib.geometry import FULL, Box, crop, iou, pad, paste
+from course_lib.geometry import FULL, Box, corners, crop, iou, pad, paste
 
 fraction = st.floats(0, 1, allow_subnormal=False)
 
@@ -212,3 +212,19 @@ def test_a_patch_that_does_not_fit_is_refused(patch):
 def test_a_shape_that_is_no_picture_is_refused(shape):
     with pytest.raises(UsageError, match="shape of a picture"):
         FULL.to_pixels(shape)
+
+
+def test_corners_touch_the_corners():
+    picture = np.arange(40 * 60).reshape(40, 60)
+    cut = {
+        name: crop(picture, box)
+        for name, box in corners(picture.shape, 8).items()
+    }
+    assert list(cut) == ["top left", "top right", "bottom left", "bottom right"]
+    assert all(piece.shape == (8, 8) for piece in cut.values())
+    assert cut["top left"][0, 0] == picture[0, 0]
+    assert cut["top right"][0, -1] == picture[0, -1]
+    assert cut["bottom left"][-1, 0] == picture[-1, 0]
+    assert cut["bottom right"][-1, -1] == picture[-1, -1]
+    with pytest.raises(UsageError, match="no corners of 41"):
+        corners(picture.shape, 41)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from course_lib.errors import UsageError
-from course_lib.predict import Game, Round
+from course_lib.geometry import corners
+from course_lib.predict import MARK, Game, Round, where_from
 
 
 def rounds(count=3):
@@ -63,3 +64,17 @@ def test_every_control_has_a_label_and_the_verdict_is_announced():
 def test_impossible_games_are_refused(options, made, message):
     with pytest.raises(UsageError, match=message):
         Game("Which?", options, made)
+
+
+def test_rounds_enlarge_a_box_and_mark_it():
+    picture = np.zeros((120, 180, 3), np.uint8)
+    picture[:40, -40:] = (10, 200, 30)
+    made = where_from(picture, corners(picture.shape, 40), lambda name: f"look at {name}", side=90)
+    by_name = {one.truth: one for one in made}
+    assert np.all(by_name["top right"].picture == (10, 200, 30))
+    assert not by_name["top left"].picture.any()
+    yellow = by_name["top left"].reveal.astype(int) - MARK
+    assert np.any(np.abs(yellow).max(axis=2) < 60)  # the frame, softened by the scaling
+    assert all(one.picture.shape == one.reveal.shape == (90, 90, 3) for one in made)
+    assert by_name["top right"].why == "look at top right"
+    Game("Where?", list(by_name), made)

@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.errors import UsageError
-from course_lib.geometry import Box, crop, iou, paste
+from course_lib.geometry import Box, crop, iou, paste, pixels_inside
 from course_lib.metrics import psnr, replicates
-from course_lib.teach.check import Exercise, Misconception, register
+from course_lib.teach.check import REFUSED, Exercise, Misconception, register
 
 Rng = np.random.Generator
 Trials = Iterator[tuple[Any, ...]]
-REFUSED = "refused with UsageError"
 
 
 def _picture(rng: Rng) -> np.ndarray:
@@ -27,12 +25,31 @@ def _box(rng: Rng) -> Box:
     return Box(left, top, left + width, top + height)
 
 
+def _outside(rng: Rng) -> Box:
+    """Reach out of the picture on one side, by a few of its pixels at least."""
+    box, out = _box(rng), float(rng.uniform(0.1, 0.4))
+    sides = (
+        Box(-out, box.y1, box.x2, box.y2),
+        Box(box.x1, -out, box.x2, box.y2),
+        Box(box.x1, box.y1, 1 + out, box.y2),
+        Box(box.x1, box.y1, box.x2, 1 + out),
+    )
+    return sides[rng.integers(4)]
+
+
+def _refused(args: tuple[Any, ...], got: Any, expected: Any) -> bool:
+    return expected is REFUSED
+
+
 # 0.1
 
 
 def _cuts(rng: Rng) -> Trials:
     for _ in range(4):
         yield _picture(rng), _box(rng)
+    yield _picture(rng), _outside(rng)
+    left, top = rng.integers(2, 8, 2) / 10
+    yield _picture(rng), Box(left, top, left + 1e-4, top + 0.2)  # holds no pixel
 
 
 def _use_crop(answer: Callable[..., Any], picture: np.ndarray, box: Box) -> Any:
@@ -48,7 +65,7 @@ def _use_crop(answer: Callable[..., Any], picture: np.ndarray, box: Box) -> Any:
 
 
 def _view(picture: np.ndarray, box: Box) -> Any:
-    left, top, right, bottom = box.to_pixels(picture.shape)
+    left, top, right, bottom = pixels_inside(picture, box)
     return picture[top:bottom, left:right]
 
 
@@ -57,18 +74,19 @@ def _cut(picture: np.ndarray, left: int, top: int, right: int, bottom: int) -> A
 
 
 def _floored(picture: np.ndarray, box: Box) -> Any:
+    pixels_inside(picture, box)
     height, width = picture.shape[:2]
     edges = (box.x1 * width, box.y1 * height, box.x2 * width, box.y2 * height)
     return _cut(picture, *(int(edge) for edge in edges))
 
 
 def _transposed(picture: np.ndarray, box: Box) -> Any:
-    left, top, right, bottom = box.to_pixels(picture.shape)
+    left, top, right, bottom = pixels_inside(picture, box)
     return picture[left:right, top:bottom].copy()
 
 
 def _inclusive(picture: np.ndarray, box: Box) -> Any:
-    left, top, right, bottom = box.to_pixels(picture.shape)
+    left, top, right, bottom = pixels_inside(picture, box)
     return _cut(picture, left, top, right + 1, bottom + 1)
 
 
@@ -95,6 +113,11 @@ register(
                 "int() cuts the fraction off; edges are rounded to the nearest pixel edge.",
                 _floored,
             ),
+            Misconception(
+                "A slice never complains: a box that leaves the picture, or holds no pixel of it, "
+                "must be refused with UsageError.",
+                when=_refused,
+            ),
         ),
     )
 )
@@ -104,30 +127,29 @@ register(
 
 
 def _pastes(rng: Rng) -> Trials:
-    for kind in range(5):
-        canvas, box = _picture(rng), _box(rng)
+    """Draw six patches that fit, and two each of the wrong size, the wrong dtype, out of bounds."""
+    for kind in range(12):
+        canvas = _picture(rng)
+        box = _outside(rng) if kind in (10, 11) else _box(rng)
         left, top, right, bottom = box.to_pixels(canvas.shape)
-        size = (bottom - top, right - left, 3)
-        if kind == 4:  # one row too many: must be refused
-            size = (size[0] + 1, *size[1:])
-        yield canvas, rng.integers(1, 256, size).astype(np.uint8), box
-
-
-def _use_paste(answer: Callable[..., Any], canvas: np.ndarray, patch: np.ndarray, box: Box) -> Any:
-    try:
-        return answer(canvas, patch, box)
-    except UsageError:
-        return REFUSED
+        height, width = bottom - top, right - left
+        if kind == 10:  # it fits what a slice would leave of the box
+            height, width = canvas[max(top, 0) : bottom, max(left, 0) : right].shape[:2]
+        patch = rng.integers(1, 256, (height + (kind == 6), width + (kind == 7), 3))
+        if kind in (8, 9):
+            yield canvas, (patch / 255).astype(np.float32), box
+        else:
+            yield canvas, patch.astype(np.uint8), box
 
 
 def _pasted(how: str) -> Callable[..., Any]:
     def model(canvas: np.ndarray, patch: np.ndarray, box: Box) -> Any:
-        left, top, _, _ = box.to_pixels(canvas.shape)
-        height, width = patch.shape[:2]
+        left, top, right, bottom = pixels_inside(canvas, box)
         whole = np.zeros_like(canvas) if how == "empty" else canvas.copy()
-        if how == "swapped":
-            left, top = top, left
-        whole[top : top + height, left : left + width] = patch
+        if how == "transposed":
+            height, width = patch.shape[:2]
+            left, top, right, bottom = top, left, top + width, left + height
+        whole[top:bottom, left:right] = patch
         return whole
 
     return model
@@ -139,20 +161,30 @@ register(
         "put a crop back",
         paste,
         _pastes,
-        use=_use_paste,
         misconceptions=(
-            Misconception(
-                "A patch that does not fit the box must be refused with UsageError, before "
-                "anything is written.",
-                when=lambda args, got, expected: expected == REFUSED,
-            ),
             Misconception(
                 "Everything outside the box belongs to the canvas: start from a copy of it, not "
                 "from an empty picture.",
                 _pasted("empty"),
             ),
             Misconception(
-                "left and top are swapped: rows (top) come first in an array.", _pasted("swapped")
+                "left and top are swapped: rows (top) come first in an array.",
+                _pasted("transposed"),
+            ),
+            Misconception(
+                "A patch of another dtype does not fit either: NumPy would convert it without a "
+                "word, and 0.5 becomes 0.",
+                when=lambda args, got, expected: args[0].dtype != args[1].dtype,
+            ),
+            Misconception(
+                "A slice cuts off what leaves the canvas, so that a patch may seem to fit: look at "
+                "the box itself.",
+                when=lambda args, got, expected: not 0 <= min(args[2]) <= max(args[2]) <= 1,
+            ),
+            Misconception(
+                "A patch that does not fit the box, or a box that leaves the canvas, must be "
+                "refused before anything is written.",
+                when=_refused,
             ),
         ),
     )
@@ -305,11 +337,17 @@ register(
 
 # 0.5
 
+SPREADS = ("none", "too small", "right", "too large", "that of single values")
+
 
 def _samples(rng: Rng) -> Trials:
-    for _ in range(5):
-        values = rng.normal(rng.uniform(1, 5), 1, int(rng.integers(12, 24)))
-        yield values, np.mean, int(rng.integers(400, 500)), int(rng.integers(2**31))
+    """Draw skewed samples of whole numbers, so that their means lie on a grid of 1/n."""
+    for statistic in (np.mean, np.mean, np.mean, np.median, np.max):
+        n = 2 * int(rng.integers(6, 12)) + 1
+        values = np.floor(rng.exponential(8, n)) + rng.permutation(n)
+        if statistic is np.mean and rng.random() < 0.3:
+            values = np.stack([values, values + rng.permutation(n)], axis=1)
+        yield values, statistic, int(rng.integers(250, 300)), int(rng.integers(2**31))
 
 
 def _use_resample(
@@ -317,18 +355,48 @@ def _use_resample(
 ) -> Any:
     """Describe the distribution that an answer makes; in which order it draws is free.
 
-    The mean of n values drawn with replacement has the spread of the values divided by √n.
+    The mean of n values drawn with replacement has the spread of the values divided by √n, and is
+    a multiple of 1/n if they are whole. Median (n is odd) and maximum are one of the values.
     """
-    made = np.asarray(answer(values, statistic, rounds, np.random.default_rng(seed)), float)
+    rng = np.random.default_rng(seed)
+    made = np.asarray(answer(values, statistic, rounds, rng), float)
     if made.shape != (rounds,):
         return {"shape": made.shape}
-    spread = float(np.std(made)) / (np.std(values) / np.sqrt(len(values)))
-    words = ["none", "too small", "right", "too large", "that of single values"]
-    return {
+    few, again = (answer(values, statistic, 8, np.random.default_rng(seed)) for _ in range(2))
+    fresh = np.random.default_rng(seed).bit_generator.state
+    said = {
         "shape": made.shape,
-        "spread": words[int(np.searchsorted([0.01, 0.8, 1.25, 2.3], spread))],
-        "centred on the sample": bool(abs(np.mean(made) - np.mean(values)) < np.std(values)),
+        "all chance comes from rng": bool(
+            np.array_equal(few, again) and rng.bit_generator.state != fresh
+        ),
     }
+    if statistic is not np.mean:
+        return said | {"possible values of the statistic": bool(np.isin(made, values).all())}
+    sums = made * values.size
+    rows = values.reshape(len(values), -1).mean(axis=1)
+    expected_spread = np.std(rows) / np.sqrt(len(values))
+    ratio = float(np.std(made)) / expected_spread
+    return said | {
+        "spread": SPREADS[int(np.searchsorted([0.01, 0.7, 1.3, 2.5], ratio))],
+        "centred on the sample": bool(abs(np.mean(made) - np.mean(values)) < expected_spread),
+        "possible values of the statistic": bool(np.allclose(sums, np.rint(sums), atol=1e-6)),
+    }
+
+
+def _resampled(values: np.ndarray, statistic: Any, rounds: int, seed: int) -> Any:
+    said = {"shape": (rounds,), "all chance comes from rng": True}
+    if statistic is np.mean:
+        said |= {"spread": "right", "centred on the sample": True}
+    return said | {"possible values of the statistic": True}
+
+
+def _says(key: str, *words: Any, means: bool = True) -> Callable[..., bool]:
+    """Recognise a description; of means, or of other statistics."""
+
+    def when(args: tuple[Any, ...], got: Any, expected: Any) -> bool:
+        return (args[1] is np.mean) == means and got[key] in words
+
+    return when
 
 
 register(
@@ -337,31 +405,41 @@ register(
         "the bootstrap",
         replicates,
         _samples,
+        oracle=_resampled,
         use=_use_resample,
         misconceptions=(
             Misconception(
-                "Every round gives the same: that is drawing without replacement. "
-                "rng.integers(0, n, size=n) may draw a value twice.",
-                lambda values, statistic, rounds, rng: np.array(
-                    [statistic(rng.permutation(values)) for _ in range(rounds)]
-                ),
+                "Return one number a round, the statistic of each redrawn sample.",
+                when=lambda args, got, expected: got["shape"] != expected["shape"],
+            ),
+            Misconception(
+                "All chance must come from the generator `rng` that is handed in: the same seed "
+                "must give the same result.",
+                when=lambda args, got, expected: not got["all chance comes from rng"],
+            ),
+            Misconception(
+                "Every round gives the same: that is drawing without replacement. Draw so that a "
+                "value may come twice.",
+                when=_says("spread", "none"),
             ),
             Misconception(
                 "The samples are too small, so they vary too much: draw as many values as there "
                 "are.",
-                lambda values, statistic, rounds, rng: np.array(
-                    [statistic(rng.choice(values, len(values) // 3)) for _ in range(rounds)]
-                ),
-            ),
-            Misconception(
-                "Return one number a round, the statistic of each redrawn sample.",
-                lambda values, statistic, rounds, rng: statistic(
-                    values[rng.integers(0, len(values), (rounds, len(values)))]
-                ),
+                when=_says("spread", "too large"),
             ),
             Misconception(
                 "These are single values, not the statistic of whole samples.",
-                lambda values, statistic, rounds, rng: rng.choice(values, rounds),
+                when=_says("spread", "that of single values"),
+            ),
+            Misconception(
+                "No redrawn sample has such a mean: make samples out of the values themselves, "
+                "without assuming a distribution.",
+                when=_says("possible values of the statistic", False),
+            ),
+            Misconception(
+                "Means come out right, medians and maxima do not: call the `statistic` that is "
+                "handed in.",
+                when=_says("possible values of the statistic", False, means=False),
             ),
         ),
     )

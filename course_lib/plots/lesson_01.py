@@ -5,11 +5,13 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import patheffects
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_lib.figures import CHANNELS, DASHES, INK, MUTED, PAGE_WIDTH, frame
+from course_lib.figures import CHANNELS, DASHES, INK, MUTED, PAGE_WIDTH, frame, grid
+from course_lib.geometry import Box
 from course_lib.lens.chromatic import radius
 from course_lib.lens.fringes import ShiftField
 from course_lib.lens.vignetting import falloff, gain
@@ -19,12 +21,54 @@ BESIDE = {"blue": (10, -4), "green": (10, -14), "red": (-8, 8)}
 LEADER = {"arrowstyle": "-", "color": MUTED}
 
 
+def riddle(patches: Mapping[str, np.ndarray], fringes: Sequence[np.ndarray]) -> Figure:
+    """Draw enlarged patches, and under each its fringe in gray.
+
+    Parameters
+    ----------
+    patches : dict of letter to (h, w, 3) uint8
+    fringes : sequence of (h, w) float
+        Green minus the mean of red and blue, in gray levels; drawn around its median, 60 levels to
+        black and to white.
+    """
+    figure, axes = grid(
+        [*patches.values()] + [(fringe - np.median(fringe)) / 120 + 0.5 for fringe in fringes],
+        [*patches] + [""] * len(patches),
+        columns=len(patches),
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+    )
+    axes[len(patches)].set_title("the same: green minus red and blue", fontsize=10.5)
+    return figure
+
+
+def answers(picture: np.ndarray, boxes: Mapping[str, Box]) -> Figure:
+    """Draw a whole picture with lettered boxes on it."""
+    figure, (axis,) = grid([picture], columns=1, width=4.6)
+    for letter, box in boxes.items():
+        left, top, right, bottom = box.to_pixels(picture.shape)
+        frame(axis, left, top, right - left, bottom - top, edgecolor="#ffd166")
+        axis.text(
+            (left + right) / 2,
+            (top + bottom) / 2,
+            letter,
+            ha="center",
+            va="center",
+            fontsize=20,
+            color="white",
+            weight="bold",
+            path_effects=[patheffects.withStroke(linewidth=4, foreground=INK)],
+        )
+    return figure
+
+
 def rays(focal_lengths: Mapping[str, float], stretch: float) -> Figure:
     """Draw parallel rays through a thin lens; differences between colours are stretched.
 
     Parameters
     ----------
-    focal_lengths : dict of red, green and blue to mm
+    focal_lengths : dict of blue, green and red to mm
     stretch : float
         By how much the foci are drawn apart.
     """
@@ -41,19 +85,18 @@ def rays(focal_lengths: Mapping[str, float], stretch: float) -> Figure:
                 linewidth=1.5,
             )
         axis.plot(focus, 0, "o", color=CHANNELS[name], markersize=8)
-        label = (focus + 20 * (side - 1), 22 + 5 * (side == 1))
-        axis.annotate(f"{name} focus", (focus, 1), label, ha="center", arrowprops=LEADER)
+        label = (focus + 20 * (side - 1), 20 + 6 * (side == 1))
+        axis.annotate(
+            f"{name} focus\n{f:.1f} mm", (focus, 1), label, ha="center", arrowprops=LEADER
+        )
         axis.plot([], [], DASHES[name], color=CHANNELS[name], label=name)
     height = np.linspace(-26, 26, 60)
     bulge = 4 * np.sin(np.linspace(0, np.pi, 60))
     axis.fill_betweenx(height, -bulge, bulge, color="#a8c5da", alpha=0.7)
     axis.axhline(0, color=MUTED, linewidth=0.8)
     axis.annotate("lens", (0, 28), ha="center")
-    axis.set(
-        xlabel=f"distance behind the lens (mm; differences between colours × {stretch:g})",
-        ylim=(-30, 33),
-        yticks=[],
-    )
+    axis.set(ylim=(-30, 40), yticks=[], xticks=[])
+    axis.set_xlabel(f"distance behind the lens (differences between colours × {stretch:g})")
     axis.grid(visible=False)
     axis.legend(loc="lower left", ncols=3)
     return figure
@@ -96,12 +139,21 @@ def focal_shifts(
 def radius_maps(shape: tuple[int, int], centers: Sequence[tuple[float, float]]) -> Figure:
     """Draw maps of the radius with its contour lines, one for each optical centre."""
     figure, axes = plt.subplots(1, len(centers), figsize=(PAGE_WIDTH, 2.9))
+    height, width = shape
+    places = (
+        (0, 0, "left", "top"),
+        (0, height - 1, "left", "bottom"),
+        (width - 1, 0, "right", "top"),
+        (width - 1, height - 1, "right", "bottom"),
+    )
     for axis, center in zip(axes, centers, strict=True):
         r = radius(shape, center)
         picture = axis.imshow(r, vmin=0, vmax=1.3, cmap="cividis")
         lines = axis.contour(r, levels=[0.25, 0.5, 0.75, 1], colors="white")
         axis.clabel(lines, fontsize=9)
-        axis.plot(center[0] * shape[1], center[1] * shape[0], "+", color="white", markersize=12)
+        axis.plot(center[0] * width, center[1] * height, "+", color="white", markersize=12)
+        for x, y, ha, va in places:
+            axis.text(x, y, f" {r[y, x]:.2f} ", ha=ha, va=va, fontsize=11, color=INK, weight="bold")
         axis.set(title=f"optical centre at {center}", xticks=[], yticks=[])
     figure.colorbar(picture, ax=axes, label="r", shrink=0.8)
     return figure
@@ -110,17 +162,25 @@ def radius_maps(shape: tuple[int, int], centers: Sequence[tuple[float, float]]) 
 def displacement_field() -> Figure:
     """Draw arrows of a channel that is drawn inward, and what they mean for one patch."""
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 3.9))
-    x, y = np.meshgrid(np.linspace(40, 680, 11), np.linspace(40, 440, 7))
+    x, y = np.meshgrid(np.linspace(60, 660, 7), np.linspace(60, 420, 5))
     axis.quiver(
-        x, y, 360 - x, 240 - y, color=CHANNELS["green"], angles="xy", scale_units="xy", scale=9
+        x,
+        y,
+        360 - x,
+        240 - y,
+        color=CHANNELS["green"],
+        angles="xy",
+        scale_units="xy",
+        scale=6,
+        width=0.004,
     )
     axis.plot(360, 240, "+", color=INK, markersize=16, markeredgewidth=2)
-    frame(axis, 60, 50, 96, 96, edgecolor="#e0b000")
-    patch = "a patch: its green\nlies right and down\nof its red and blue"
-    axis.annotate(patch, (156, 98), (745, 98), va="center", arrowprops=LEADER)
-    axis.annotate("optical centre", (368, 240), (745, 240), va="center", arrowprops=LEADER)
+    frame(axis, 42, 42, 96, 96, edgecolor="#e0b000")
+    patch = "a patch: its green\nlies right of and below\nits red and blue"
+    axis.annotate(patch, (138, 64), (745, 110), va="center", arrowprops=LEADER)
+    axis.annotate("optical centre", (368, 236), (745, 280), va="center", arrowprops=LEADER)
     frame(axis, 1, 1, 718, 478, edgecolor=MUTED, linewidth=1)
-    axis.set(xlim=(0, 960), ylim=(480, 0), aspect="equal")
+    axis.set(xlim=(0, 990), ylim=(480, 0), aspect="equal")
     axis.set_axis_off()
     return figure
 
@@ -130,7 +190,7 @@ def falloffs(strengths: Sequence[float], cos4: np.ndarray, half_angle: float) ->
 
     Parameters
     ----------
-    strengths : sequence of float
+    strengths : sequence of four floats
     cos4 : (n,) array
         The law's values for n radii from 0 to 1.
     half_angle : float
@@ -140,54 +200,48 @@ def falloffs(strengths: Sequence[float], cos4: np.ndarray, half_angle: float) ->
     r = np.linspace(0, 1, len(cos4))
     viridis = mpl.colormaps["viridis"]
     for strength, style in zip(strengths, (":", "-.", "--", "-"), strict=True):
-        axis.plot(
-            r,
-            falloff(r, strength),
-            style,
-            color=viridis(0.9 - 0.8 * strength),
-            label=f"paper's polynomial, strength {strength:.0%}",
-        )
-    axis.plot(
-        r,
-        cos4,
-        linestyle=(0, (1, 1)),
-        color=CHANNELS["red"],
-        label=f"cos⁴ law, half angle {half_angle:g}°",
-    )
-    axis.set(xlabel="radius r (1 = corner)", ylabel="share of light that arrives", ylim=(0, 1.03))
-    axis.legend(loc="lower left", fontsize=10)
+        values = falloff(r, strength)
+        axis.plot(r, values, style, color=viridis(0.85 - 0.8 * strength))
+        axis.text(1.01, values[-1], f"{strength:.0%}", va="center")
+    axis.plot(r[::20], cos4[::20], "s", color=CHANNELS["red"], markersize=5)
+    said = f"squares: cos⁴ law (light), half angle {half_angle:g}°"
+    axis.text(0.6, 0.46, said, color=CHANNELS["red"])
+    axis.text(0.02, 0.1, "lines: the paper's polynomial (pixel values)\nat four strengths")
+    axis.set(xlabel="radius r (1 = corner)", ylabel="factor", ylim=(0, 1.03), xlim=(0, 1.08))
     return figure
 
 
 def commutators(table: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draw a square table of differences between the two orders of two steps."""
-    figure, axis = plt.subplots(figsize=(7.4, 3.9))
-    shade = np.log10(table + 0.01)
+    """Draw the lower triangle of a table of differences between the two orders of two steps."""
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 3.7))
+    shade = np.log10(np.where(np.tri(len(table), k=-1) > 0, table + 0.01, np.nan))[1:, :-1]
     axis.imshow(shade, cmap="cividis", vmin=-2, vmax=1.2, aspect="auto")
-    for i, j in np.ndindex(table.shape):
+    for i, j in np.argwhere(np.isfinite(shade)):
         axis.text(
             j,
             i,
-            f"{table[i, j]:.2f}",
+            f"{table[i + 1, j]:.2f}",
             ha="center",
             va="center",
-            fontsize=11,
+            fontsize=12,
             color="white" if shade[i, j] < -0.3 else INK,
         )
-    axis.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names], fontsize=9)
-    axis.set_yticks(range(len(names)), names, fontsize=10)
+    axis.set_xticks(range(len(names) - 1), [name.replace(" ", "\n", 1) for name in names[:-1]])
+    axis.set_yticks(range(len(names) - 1), names[1:])
+    axis.tick_params(labelsize=10, length=0)
     axis.grid(visible=False)
+    axis.spines[:].set_visible(False)
     return figure
 
 
 def shift_arrows(
     picture: np.ndarray, blocks: ShiftField, center: tuple[float, float], enlarged: float
 ) -> Figure:
-    """Draw the measured shifts of red and blue over a faded picture, and the true centre."""
+    """Draw the measured shifts of red and of blue over a faded picture, and the true centre."""
     height, width = picture.shape[:2]
-    figure, axis = plt.subplots(figsize=(6.4, 6.4 * height / width))
-    axis.imshow(picture, alpha=0.55)
-    for name, field, thick in (("red", blocks.red, 0.0035), ("blue", blocks.blue, 0.006)):
+    faded = (0.35 * picture + 0.65 * 255).astype(np.uint8)
+    figure, axes = grid([faded, faded], ["red against green", "blue against green"], columns=2)
+    for axis, name, field in zip(axes, ("red", "blue"), (blocks.red, blocks.blue), strict=True):
         axis.quiver(
             *blocks.positions.T,
             *field.T,
@@ -195,15 +249,26 @@ def shift_arrows(
             angles="xy",
             scale_units="xy",
             scale=1 / enlarged,
-            width=thick,
-            alpha=0.9,
-            label=name,
+            width=0.005,
+            headwidth=4,
         )
-    x, y = center[0] * width, center[1] * height
-    axis.plot(x, y, "+", color="white", markersize=20, markeredgewidth=5)
-    axis.plot(x, y, "+", color=INK, markersize=18, markeredgewidth=2)
-    axis.set_axis_off()
-    axis.legend(loc="lower right", frameon=True)
+        axis.plot(
+            center[0] * width,
+            center[1] * height,
+            "+",
+            color="white",
+            markersize=20,
+            markeredgewidth=6,
+        )
+        axis.plot(
+            center[0] * width,
+            center[1] * height,
+            "+",
+            color=INK,
+            markersize=18,
+            markeredgewidth=2.5,
+        )
+        axis.set(xlim=(0, width), ylim=(height, 0))
     return figure
 
 
@@ -226,32 +291,24 @@ def spectra(groups: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     return figure
 
 
-def recovery(truth: np.ndarray, found: np.ndarray, fine: Mapping[str, np.ndarray]) -> Figure:
-    """Draw measured against true magnification in per cent, and errors at fine detail.
+def recovery(truth: np.ndarray, found: np.ndarray, own: np.ndarray) -> Figure:
+    """Draw measured against true green magnification, and the errors with the pictures' own.
 
     Parameters
     ----------
     truth, found : (n,) array
-    fine : dict of rendering kernel to (n,) array
-        What was measured at fine detail, for two kernels.
+        In units of 10⁻⁴.
+    own : (n,) array
+        What the same pictures show without a lens, in units of 10⁻⁴.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 3.4), width_ratios=(1, 1.2))
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 3.4), width_ratios=(1, 1.1))
     ends = [truth.min(), truth.max()]
     axes[0].plot(ends, ends, "-", color=MUTED, linewidth=1)
     axes[0].plot(truth, found, "o", color=INK, markersize=5)
-    axes[1].axhline(0, color=MUTED, linewidth=1)
-    for (kernel, values), marker, name in zip(fine.items(), "ox", ("green", "blue"), strict=True):
-        axes[1].plot(
-            truth,
-            1000 * (values - truth),
-            marker,
-            color=CHANNELS[name],
-            markersize=5,
-            label=f"rendered with {kernel}",
-        )
-    axes[0].set(xlabel="true green magnification (%)", ylabel="measured (%)")
-    axes[1].set(xlabel="true (%)", ylabel="error (0.001 points)", title="errors at fine detail")
-    axes[1].legend(loc="upper right", fontsize=9.5, frameon=True)
+    axes[0].set(xlabel="true green magnification (10⁻⁴)", ylabel="measured (10⁻⁴)")
+    axes[1].axline((0, 0), slope=1, color=MUTED, linewidth=1)
+    axes[1].plot(own, found - truth, "o", color=INK, markersize=5)
+    axes[1].set(xlabel="the picture's own, without a lens (10⁻⁴)", ylabel="error (10⁻⁴)")
     return figure
 
 
@@ -330,5 +387,6 @@ def _body(axis: Axes, row: dict[str, Any]) -> None:
         linewidth=1.4,
         label="free polynomial",
     )
-    axis.set_title(row["camera"].replace("_", " "), fontsize=10)
+    maker, model, unit = row["camera"].split("_")
+    axis.set_title(f"{maker.title()} {model.upper().replace('S', 's')} ({unit})", fontsize=10)
     axis.annotate(f"strength {strength:.0%}", (0.04, 0.08), xycoords="axes fraction", fontsize=10)

@@ -28,12 +28,22 @@ from typing import Any
 import numpy as np
 
 from course_lib.errors import CourseError, UsageError
-from course_lib.teach.compare import Difference, changed, difference, size, summary
+from course_lib.teach.compare import (
+    Difference,
+    Tolerance,
+    changed,
+    difference,
+    size,
+    summaries,
+    summary,
+)
 
 FEWEST_DRAWS = 20
 MOST_DRAWS = 200
 FEWEST_TELLING_DRAWS = 3
 """A wrong rule that explains only part of the failures must do so this often to be named."""
+REFUSED = "refused with UsageError"
+"""Stands for the result where a function is to raise UsageError."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +87,14 @@ class Exercise:
         ``trials(rng)`` yields tuples of positional arguments, of random shapes and values. It is
         called again until there are at least 20.
     oracle : callable, optional
-        An independent truth with the same arguments; the reference when left out.
+        An independent truth with the same arguments; the reference when left out. An answer must
+        refuse with UsageError what the truth refuses so: the result is then `REFUSED`.
     misconceptions : sequence of Misconception
         The first that fits is named, so the special come before the general.
     rtol, atol : float
         Tolerances for floats. Choose ``atol`` far below the size of the results.
+    levels : int
+        Tolerance for ``uint8`` results, which rounding and truncation may move by one.
     use : callable, optional
         ``use(answer, *args)`` when an answer is not simply called with the arguments: for a class
         to be built and run, or a generator to be exhausted.
@@ -95,11 +108,17 @@ class Exercise:
     misconceptions: Sequence[Misconception] = ()
     rtol: float = 1e-5
     atol: float = 1e-7
+    levels: int = 0
     use: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\d{1,2}\.\d{1,2}", self.number):
             raise UsageError(f"Exercise number {self.number!r}: write it as '1.5'.")
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """How far a result may lie from the truth."""
+        return Tolerance(self.rtol, self.atol, self.levels)
 
     @property
     def lesson(self) -> str:
@@ -207,11 +226,19 @@ class _Outcome:
     found: Difference | None = None
 
     @property
+    def refusable(self) -> bool:
+        """Whether this input was to be refused."""
+        return self.expected is REFUSED
+
+    @property
     def kind(self) -> str:
         """The kind of failure, or an empty string."""
         if self.error is not None:
-            unwritten = isinstance(self.error, NotImplementedError)
-            return "unwritten" if unwritten else "raised"
+            if isinstance(self.error, NotImplementedError):
+                return "unwritten"
+            return "unrefused" if self.refusable else "raised"
+        if self.refusable and self.found:
+            return "unrefused"
         if self.value is None and self.expected is not None:
             return "none"
         if self.altered:
@@ -220,7 +247,18 @@ class _Outcome:
 
 
 # The most basic failure is reported first; a wrong shape says more than the values inside it.
-FAILURES = ("raised", "unwritten", "none", "altered", "type", "shape", "dtype", "nan", "value")
+FAILURES = (
+    "raised",
+    "unwritten",
+    "none",
+    "altered",
+    "type",
+    "shape",
+    "dtype",
+    "nan",
+    "value",
+    "unrefused",
+)
 
 _exercises: dict[str, Exercise] = {}
 
@@ -363,19 +401,28 @@ def _try(exercise: Exercise, answer: Callable[..., Any], args: tuple[Any, ...]) 
     """Run the answer on copies of the arguments and compare it with the truth."""
     truth = exercise.oracle or _applied(exercise, exercise.reference)
     with _quiet():
-        expected = truth(*_copies(args))
+        expected = _or_refused(truth, args)
         mine = _copies(args)
         printed = io.StringIO()
         try:
             with contextlib.redirect_stdout(printed):
                 value = _copy(_applied(exercise, answer)(*mine))
         except (Exception, SystemExit) as error:
-            return _Outcome(args, expected, error=error)
+            if not (expected is REFUSED and isinstance(error, UsageError)):
+                return _Outcome(args, expected, error=error)
+            value = REFUSED
     altered = tuple(
         i for i, (old, new) in enumerate(zip(args, mine, strict=True)) if changed(old, new)
     )
-    found = difference(value, expected, exercise.rtol, exercise.atol)
+    found = difference(value, expected, exercise.tolerance)
     return _Outcome(args, expected, value, None, printed.getvalue(), altered, found)
+
+
+def _or_refused(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    try:
+        return function(*_copies(args))
+    except UsageError:
+        return REFUSED
 
 
 def _applied(exercise: Exercise, answer: Callable[..., Any]) -> Callable[..., Any]:
@@ -386,14 +433,14 @@ def _applied(exercise: Exercise, answer: Callable[..., Any]) -> Callable[..., An
 def _misconception(exercise: Exercise, outcomes: Sequence[_Outcome]) -> str:
     """Return the hint of the misconception that explains the failures, or an empty string.
 
-    A wrong rule that explains the answer everywhere comes before one that explains a part.
+    A wrong rule that explains the answer everywhere comes before anything that explains a part.
     """
-    valued = [outcome for outcome in outcomes if outcome.error is None]
+    valued = [o for o in outcomes if o.error is None or o.kind == "unrefused"]
     partial = ""
     for misconception in exercise.misconceptions:
         if misconception.when is not None:
-            if _shows(misconception.when, valued):
-                return misconception.hint
+            if not partial and _shows(misconception.when, valued):
+                partial = misconception.hint
             continue
         telling, followed, everywhere = _followed(exercise, misconception, valued)
         if telling and followed and everywhere:
@@ -434,13 +481,13 @@ def _followed(
     for outcome in outcomes:
         try:
             with _quiet():
-                claimed = rule(*_copies(outcome.args))
+                claimed = _or_refused(rule, outcome.args)
         except Exception:  # the rule has no answer here, so it explains nothing
             everywhere = everywhere and not outcome.kind
             continue
-        agrees = difference(outcome.value, claimed, exercise.rtol, exercise.atol) is None
+        agrees = difference(outcome.value, claimed, exercise.tolerance) is None
         everywhere = everywhere and agrees
-        if difference(claimed, outcome.expected, exercise.rtol, exercise.atol):
+        if difference(claimed, outcome.expected, exercise.tolerance):
             telling += 1
             followed = followed and agrees
     return telling, followed, everywhere
@@ -451,6 +498,10 @@ def _diagnosis(exercise: Exercise, answer: Callable[..., Any], outcome: _Outcome
     names = _argument_names(exercise, len(outcome.args))
     if outcome.kind in ("raised", "unwritten"):
         return _raised(exercise, answer, outcome, names)
+    if outcome.kind == "unrefused":
+        if outcome.error is None:
+            return "It accepts an input that must be refused: raise UsageError."
+        return f"An input that must be refused raised {_said(outcome.error)} instead of UsageError."
     if outcome.kind == "none":
         if outcome.printed:
             return "It prints its result but returns None: `return` the value."
@@ -489,12 +540,15 @@ def _raised(
                     f"It cannot be called as `{exercise.name}({', '.join(names)})`: it takes "
                     f"`{signature}`. Keep the signature that was given."
                 )
-    message = (str(error).splitlines() or [""])[0]
-    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
     inputs = ", ".join(f"{n} = {summary(a)}" for n, a in zip(names, outcome.args, strict=True))
     line = _line_of(error, answer)
     place = f" at `{line}`" if line else ""
-    return f"It raised {said}{place}, for {inputs}."
+    return f"It raised {_said(error)}{place}, for {inputs}."
+
+
+def _said(error: BaseException | None) -> str:
+    message = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def _line_of(error: BaseException | None, answer: Callable[..., Any]) -> str:
@@ -511,9 +565,14 @@ def _counterexample(exercise: Exercise, outcome: _Outcome, failures: int, verdic
     rows = list(
         zip(_argument_names(exercise, len(outcome.args)), map(summary, outcome.args), strict=True)
     )
-    rows.append(("expected", summary(outcome.expected)))
-    if outcome.error is None:
-        rows.append(("yours", summary(outcome.value)))
+    if outcome.refusable:
+        rows.append(("expected", REFUSED))
+        rows += [("yours", summary(outcome.value))] if outcome.error is None else []
+    elif outcome.error is None:
+        names = ("expected", "yours")
+        rows += zip(names, summaries(outcome.expected, outcome.value), strict=True)
+    else:
+        rows.append(("expected", summary(outcome.expected)))
     width = max(len(name) for name, _ in rows)
     lines = [f"Wrong on {failures} of {verdict.draws} random inputs. The smallest of them:"]
     lines += [f"  {name:<{width}} = {text}" for name, text in rows]

@@ -16,6 +16,9 @@ import numpy as np
 Kind = Literal["type", "shape", "dtype", "nan", "value"]
 SHOWN_VALUES = 12
 SHOWN_ITEMS = 6
+DIGITS = 6
+MOST_DIGITS = 17
+"""Enough to tell any two floats apart."""
 ACCEPTED_KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "fiu", "c": "cfiu"}
 KIND_NAMES = {"b": "True/False", "i": "whole numbers", "u": "whole numbers", "f": "floats"}
 
@@ -36,28 +39,47 @@ class Difference:
     text: str
 
 
-def difference(got: Any, expected: Any, rtol: float, atol: float) -> Difference | None:
+@dataclasses.dataclass(frozen=True)
+class Tolerance:
+    """How far a value may lie from the truth.
+
+    Parameters
+    ----------
+    rtol, atol : float
+        Accepted is a distance of at most atol + rtol · abs(expected); for whole numbers atol.
+    levels : int
+        For ``uint8``, at most so many levels.
+    """
+
+    rtol: float
+    atol: float
+    levels: int = 0
+
+
+def difference(got: Any, expected: Any, tolerance: Tolerance) -> Difference | None:
     """Return the first difference between two values, or None when they agree.
 
     Whole numbers are compared with ``atol`` alone, so that large ones are not let off. A float may
-    come as a whole number, and any width of float will do; a ``uint8`` must be a ``uint8``.
+    come as a whole number, and any width of float will do; a ``uint8`` must be a ``uint8``. Tuples,
+    lists and one-dimensional arrays of numbers may stand for one another.
 
     Parameters
     ----------
     got, expected : Any
         The value to judge, and the truth.
-    rtol, atol : float
-        Accepted is a distance of at most atol + rtol · abs(expected).
+    tolerance : Tolerance
+        How much they may differ.
     """
-    return _difference(got, expected, rtol, atol, "")
+    return _difference(got, expected, tolerance, "")
 
 
-def _difference(got: Any, expected: Any, rtol: float, atol: float, where: str) -> Difference | None:
+def _difference(got: Any, expected: Any, tolerance: Tolerance, where: str) -> Difference | None:
     family = _family(expected)
-    if _family(got) != family:
+    interchangeable = _is_row(got) and _is_row(expected)
+    if _family(got) != family and not interchangeable:
         return Difference("type", f"expected {_kind_of(expected)}{where}, got {_kind_of(got)}")
     if family in ("number", "array", "tensor"):
-        return _numeric_difference(as_array(got), as_array(expected), rtol, atol, where)
+        return _numeric_difference(as_array(got), as_array(expected), tolerance, where)
     if family in ("tuple", "list"):
         if len(got) != len(expected):
             text = f"expected {len(expected)} items{where}, got {len(got)}"
@@ -77,7 +99,7 @@ def _difference(got: Any, expected: Any, rtol: float, atol: float, where: str) -
         return _plain_difference(got, expected, where)
     for part, mine_part, their_part in pairs:
         inner = f"{where}, {part}" if where else f" in {part}"
-        found = _difference(mine_part, their_part, rtol, atol, inner)
+        found = _difference(mine_part, their_part, tolerance, inner)
         if found:
             return found
     return None
@@ -119,24 +141,37 @@ def size(value: Any) -> int:
     return 1
 
 
-def summary(value: Any) -> str:
+def summaries(*values: Any) -> list[str]:
+    """Describe values that are to be compared, with as many digits as it takes to see them differ.
+
+    Where no number of digits does, they are described as by `summary`.
+    """
+    for digits in range(DIGITS, MOST_DIGITS + 1):
+        lines = [summary(value, digits) for value in values]
+        if len(set(lines)) == len(lines):
+            return lines
+    return [summary(value) for value in values]
+
+
+def summary(value: Any, digits: int = DIGITS) -> str:
     """Describe a value in one short line: small ones in full, large ones by shape and range."""
     family = _family(value)
     if family == "number":
-        return _number(value)
+        return _number(value, digits)
     if family in ("array", "tensor"):
-        return _array_summary(as_array(value), "tensor" if family == "tensor" else "array")
+        return _array_summary(as_array(value), "tensor" if family == "tensor" else "array", digits)
     if family in ("tuple", "list"):
         left, right = "()" if family == "tuple" else "[]"
-        items = [summary(item) for item in value[:SHOWN_ITEMS]]
+        items = [summary(item, digits) for item in value[:SHOWN_ITEMS]]
         if len(value) > SHOWN_ITEMS:
             items.append(f"… {len(value)} items")
         comma = "," if family == "tuple" and len(value) == 1 else ""
         return left + ", ".join(items) + comma + right
     if family == "mapping":
-        return "{" + ", ".join(f"{key!r}: {summary(value[key])}" for key in value) + "}"
+        return "{" + ", ".join(f"{key!r}: {summary(value[key], digits)}" for key in value) + "}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        inside = ", ".join(f"{name}={summary(part)}" for name, part in _fields(value).items())
+        parts = _fields(value).items()
+        inside = ", ".join(f"{name}={summary(part, digits)}" for name, part in parts)
         return f"{type(value).__name__}({inside})"
     if callable(value):
         return str(getattr(value, "__name__", type(value).__name__))
@@ -144,7 +179,7 @@ def summary(value: Any) -> str:
 
 
 def _numeric_difference(
-    got: np.ndarray, expected: np.ndarray, rtol: float, atol: float, where: str
+    got: np.ndarray, expected: np.ndarray, tolerance: Tolerance, where: str
 ) -> Difference | None:
     if got.shape != expected.shape:
         text = f"expected shape {expected.shape}{where}, got {got.shape}"
@@ -162,26 +197,30 @@ def _numeric_difference(
     broken = finite & ~np.isfinite(got)
     if broken.any():
         place = _place(broken)
-        text = f"expected {_at(expected, place)}{_spot(place)}{where}, got {_at(got, place)}"
-        return Difference("nan", text)
-    wrong = ~_agree(got, expected, rtol, atol)
+        want, have = _number(expected[place]), _number(got[place])
+        return Difference("nan", f"expected {want}{_spot(place)}{where}, got {have}")
+    wrong = ~_agree(got, expected, tolerance)
     if not wrong.any():
         return None
     gap = np.zeros(expected.shape)
     both = wrong & finite
     gap[both] = np.abs(got[both].astype(complex) - expected[both].astype(complex))
     place = np.unravel_index(int(np.argmax(gap)), gap.shape) if both.any() else _place(wrong)
-    text = f"expected {_at(expected, place)}{_spot(place)}{where}, got {_at(got, place)}"
+    want, have = summaries(expected[place], got[place])
+    text = f"expected {want}{_spot(place)}{where}, got {have}"
+    if _number(expected[place]) == _number(got[place]):
+        text += "; close, but not exact"
     if expected.size > 1:
         text += f" ({int(wrong.sum())} of {expected.size} values differ)"
     return Difference("value", text)
 
 
-def _agree(got: np.ndarray, expected: np.ndarray, rtol: float, atol: float) -> np.ndarray:
+def _agree(got: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> np.ndarray:
     if expected.dtype.kind in "iu" and got.dtype.kind in "iu":
         gap = np.maximum(got, expected).astype(object) - np.minimum(got, expected).astype(object)
-        return np.asarray(gap <= atol, dtype=bool)
-    return np.isclose(got, expected, rtol=rtol, atol=atol, equal_nan=True)
+        allowed = tolerance.levels if expected.dtype == np.uint8 else 0
+        return np.asarray(gap <= max(tolerance.atol, allowed), dtype=bool)
+    return np.isclose(got, expected, rtol=tolerance.rtol, atol=tolerance.atol, equal_nan=True)
 
 
 def _same_numbers(old: np.ndarray, new: np.ndarray) -> bool:
@@ -213,6 +252,14 @@ def _family(value: Any) -> str:
     if value is None or isinstance(value, (str, bytes, set, frozenset, type)) or callable(value):
         return type(value).__name__
     return "object" if _fields(value) else type(value).__name__
+
+
+def _is_row(value: Any) -> bool:
+    """Whether it is a tuple, a list or an array of one dimension that holds nothing but numbers."""
+    family = _family(value)
+    if family == "array":
+        return value.ndim == 1 and value.dtype.kind in "biufc"
+    return family in ("tuple", "list") and all(_family(item) == "number" for item in value)
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -258,24 +305,22 @@ def _spot(place: tuple[Any, ...]) -> str:
     return f" at [{', '.join(str(int(i)) for i in place)}]" if place else ""
 
 
-def _at(array: np.ndarray, place: tuple[Any, ...]) -> str:
-    return _number(array[place])
-
-
-def _number(value: Any) -> str:
+def _number(value: Any, digits: int = DIGITS) -> str:
     item = as_array(value).item()
     if isinstance(item, float):
-        return f"{item:.6g}" if math.isfinite(item) else str(item)
+        return f"{item:.{digits}g}" if math.isfinite(item) else str(item)
     return str(item)
 
 
-def _array_summary(array: np.ndarray, word: str) -> str:
+def _array_summary(array: np.ndarray, word: str, digits: int) -> str:
     if array.size <= SHOWN_VALUES:
-        text = np.array2string(array, precision=4, separator=", ", max_line_width=10_000)
+        places = digits - 2
+        text = np.array2string(array, precision=places, separator=", ", max_line_width=10_000)
         return f"{word} {' '.join(text.split())} {array.dtype}"
     shape = "×".join(map(str, array.shape))
     if array.dtype.kind not in "biuf":
         return f"{word} {shape} {array.dtype}"
     finite = array[np.isfinite(array)]
-    span = f" from {_number(finite.min())} to {_number(finite.max())}" if finite.size else ""
+    ends = [_number(end, digits) for end in (finite.min(), finite.max())] if finite.size else []
+    span = f" from {ends[0]} to {ends[1]}" if ends else ""
     return f"{word} {shape} {array.dtype}{span}"

@@ -20,6 +20,7 @@
 # - measure how well two frames agree, how much a picture was changed, and how sure you may be.
 
 # %% [markdown] run_card=true
+# *Data used:* the embedded photographs. Nothing is downloaded.
 
 # %% tags=["parameters"]
 profile = "auto"  # smoke | cpu | gpu, or auto
@@ -27,9 +28,9 @@ seed = 0
 photos = ""  # a folder with your own photographs; empty for the embedded ones
 
 # %% [markdown]
-# The cell above holds the *parameters*: everything you may want to change without touching the lesson.
-# Every lesson then begins with one call, `start`, which sets the seed, looks for a GPU, and finds the
-# photographs.
+# The cell above holds the *parameters*: everything you may want to change without touching the
+# lesson. Every lesson then begins with one call, `start`, which sets the seed, looks for a GPU, and
+# finds the photographs.
 
 # %%
 from collections.abc import Callable
@@ -51,6 +52,34 @@ from course_lib.teach.machine import describe
 lesson = start("00", profile=profile, seed=seed, photos=photos)
 
 # %% [markdown]
+# ## How a lesson works
+#
+# **Idea → formula → code → invariant → figure.** Code comes in small cells of one idea. What you
+# see in a cell is often the source of a function in `course_lib`, the very code that the tests and
+# the trained systems use. A line with `assert` under it states what must be true of it.
+#
+# **Claims.** Lines that begin with ✓ are sentences of the lesson that were just checked against
+# fresh measurements. If one stops being true, the lesson fails, on purpose.
+#
+# **Errors** that are meant for you have plain names: `UsageError` says that something was asked
+# that cannot be, and what to ask instead.
+#
+# **Profiles.** The same lesson runs at three sizes, and says the same at all of them. `auto` takes
+# `$COURSE_PROFILE` if it is set, a GPU if there is one, and the laptop otherwise.
+#
+# | profile | for | a lesson takes |
+# |---|---|---|
+# | `smoke` | tests | under half a minute |
+# | `cpu` | a laptop | a few minutes |
+# | `gpu` | one data-centre GPU | a few minutes, at full strength |
+#
+# **Exercises.** The folder `exercises/` holds your copy of each lesson, with some functions
+# emptied. Fill one in, run its cell and the check below it; a wrong answer gets a hint that speaks
+# of *your* mistake. Hints and a solution are folded under each. This lesson has five:
+#
+# {{exercises}}
+
+# %% [markdown]
 # ## Is this machine ready?
 #
 # A laptop is enough for the whole course; a GPU makes the trained systems stronger. This table says
@@ -63,10 +92,11 @@ for line in describe():
 # %% [markdown]
 # ## One photograph, five questions
 #
-# Cropping is the smallest edit there is. No pixel is changed, nothing is painted over, and yet a crop can
-# turn the meaning of a picture round: by leaving out the stick in a demonstrator's hand, or the fifth
-# person in a group. It is also the edit nobody can do without: every photographer crops, every thumbnail is
-# a crop, every neural network was trained on random ones. So it is worth asking what it leaves behind.
+# Cropping is the smallest edit there is. No pixel is changed, nothing is painted over, and yet a
+# crop can turn the meaning of a picture round: by leaving out the stick in a demonstrator's hand,
+# or the fifth person in a group. It is also the edit nobody can do without: every photographer
+# crops, every thumbnail is a crop, every neural network was trained on random ones. So it is worth
+# asking what it leaves behind.
 
 # %%
 pictures = [picture for _, picture in islice(lesson.photos.pictures(), 8)]
@@ -80,7 +110,8 @@ show(
 )
 
 # %% [markdown]
-# Five published systems answer five versions of that question. You will build all five from scratch.
+# Five published systems answer five versions of that question. You will build all five from
+# scratch.
 #
 # | | question | system | what it must know in advance | lessons |
 # |---|---|---|---|---|
@@ -105,12 +136,13 @@ show(
 )
 
 # %% [markdown]
-# ## A frame, exactly
+# ## A box, exactly
 #
 # **Idea.** Everything here speaks about rectangles in pictures, so we fix once how to write one. A
-# `Box` is $(x_1, y_1, x_2, y_2)$: left, top, right and bottom **edge** as fractions of the original picture. The
-# whole picture is $(0, 0, 1, 1)$, whatever its size. To cut, multiply by width and height and round to
-# the nearest pixel edge.
+# `Box` is $(x_1, y_1, x_2, y_2)$: left, top, right and bottom **edge** as fractions of the original
+# picture. The whole picture is $(0, 0, 1, 1)$, whatever its size. To cut, multiply by the width $W$
+# and the height $H$ of the picture in pixels, and round to the nearest pixel edge.
+# `pixels_inside(picture, box)` does that, and raises `UsageError` if the box leaves the picture.
 #
 # $$ \text{left} = \mathrm{round}(x_1 W), \quad \text{top} = \mathrm{round}(y_1 H), \quad
 #    \text{right} = \mathrm{round}(x_2 W), \quad \text{bottom} = \mathrm{round}(y_2 H) $$
@@ -128,8 +160,9 @@ assert Box.from_pixels(*cut.to_pixels(photo.shape), photo.shape).to_pixels(
 # hint: A slice is a window on the same memory. Return a copy, or drawing on the crop changes the picture.
 
 # %% [markdown]
-# The opposite of cutting is to put the piece back in its place in an otherwise empty frame. Systems 2 and 3 do
-# it before they look for the watermark: the network must see everything where it used to be.
+# The opposite of cutting is to put the piece back in its place in an otherwise empty frame. Systems
+# 2 and 3 do it before they look for the watermark: the network must see everything where it used to
+# be.
 
 # %% quote="course_lib.geometry.paste" exercise="0.2" minutes=10 difficulty=1
 # hint: The same slice as in crop, on the left-hand side of an assignment.
@@ -142,15 +175,15 @@ assert np.array_equal(again, photo)  # cutting and putting back changes nothing
 print("crop, then paste: identical in every pixel")
 
 # %% [markdown]
-# ## How well do two frames agree?
+# ## How well do two boxes agree?
 #
-# **Idea.** A detector says "it was *here*", the truth is *there*. Their agreement is the area they share, divided
-# by the area that at least one of them covers: *intersection over union*.
+# **Idea.** A detector says "it was *here*", the truth is *there*. Their agreement is the area they
+# share, divided by the area that at least one of them covers: *intersection over union*.
 #
 # $$ \mathrm{IoU}(A, B) = \frac{|A \cap B|}{|A \cup B|} $$
 #
-# It is 1 only for equal frames and 0 for frames that do not touch, and it punishes both too large and too
-# small.
+# It is 1 only for equal boxes and 0 for boxes that do not touch, and it punishes both too large and
+# too small.
 
 # %% quote="course_lib.geometry.iou" exercise="0.3" minutes=10 difficulty=1
 # hint: The intersection is a box as well: its left edge is the larger of the two left edges.
@@ -169,25 +202,26 @@ for name, guess in guesses.items():
     print(f"{name:12} IoU = {iou(cut, guess):.2f}")
 
 # %% [markdown]
-# **Commit yourself first.** Somebody trims 10 % off each of the four sides. How much of the area is left? Think of a
-# number before you run the next cell.
+# **Commit yourself first.** Somebody trims 10 % off each of the four sides. How much of the area is
+# left? Think of a number before you run the next cell.
 
 # %%
 trimmed = Box(0.1, 0.1, 0.9, 0.9)
-print(
-    f"{trimmed.area:.0%} of the area: a third of the picture is gone, and IoU with the whole is {iou(trimmed, FULL):.2f}"
-)
+print(f"{trimmed.area:.0%} of the area is left, {1 - trimmed.area:.0%} is gone, "
+      f"and IoU with the whole is {iou(trimmed, FULL):.2f}")
 
 # %% [markdown]
 # ## How much was a picture changed?
 #
-# **Idea.** Systems 2 to 4 hide something in the picture, and the price is a change of its pixels. The usual measure is
-# the *peak signal-to-noise ratio*, from the mean squared error (MSE) and the largest value a pixel can have (255, or
-# 1 for floats), in decibels:
+# **Idea.** Systems 2 to 4 hide something in the picture, and the price is a change of its pixels.
+# The usual measure is the *peak signal-to-noise ratio*, from the mean squared error (MSE) and the
+# largest value a pixel can have (255, or 1 for floats), in decibels:
 #
 # $$ \mathrm{PSNR} = 10 \log_{10} \frac{\mathrm{peak}^2}{\mathrm{MSE}} $$
 #
-# Every 6 dB halve the error. At 40 dB, one per cent of the range, few people see a difference.
+# 6 dB more halve the *root* of the MSE (and quarter the MSE). At 40 dB that root is one per cent of
+# the range, and most people see no difference. `peak_value(a, b)` gives the peak, and refuses
+# pictures that cannot be compared.
 
 # %% quote="course_lib.metrics.psnr" exercise="0.4" minutes=10 difficulty=1
 # hint: Convert to float before subtracting: in uint8, 3 − 5 is 254.
@@ -212,10 +246,11 @@ show(
 # %% [markdown]
 # ## How sure may we be?
 #
-# **Idea.** "It found the crop in 17 of 20 photographs" is 85 %, but with 20 *other* photographs it might have been 14 or
-# 19. The *bootstrap* estimates that spread from the 20 alone: draw 20 of them **with replacement**, compute
-# the figure, do so a thousand times, and report the range that holds the middle 95 % of the answers. Every table in
-# this course carries such an interval, and n.
+# **Idea.** "It found the crop in 17 of 20 photographs" is 85 %, but with 20 *other* photographs it
+# might have been 14 or
+# 19. The *bootstrap* estimates that spread from the 20 alone: draw 20 of them **with replacement**,
+#     compute the share, do so two thousand times, and report the range that holds the middle 95 %
+#     of the answers. Every table in this course carries such an interval, and n.
 
 # %% quote="course_lib.metrics.replicates" exercise="0.5" minutes=15 difficulty=2
 # hint: rng.integers(0, n, size=n) draws n places with replacement.
@@ -239,8 +274,9 @@ claim("Twenty photographs cannot tell 85 % from 75 %.", estimate.low <= 0.75, st
 # %% [markdown]
 # ## The easy case, and why it is not enough
 #
-# If you still **have** the original, finding the crop is easy: slide the piece over the picture and correlate. This
-# is a baseline to keep in mind: nothing in this course locates a crop better than its original does.
+# If you still **have** the original, finding the crop is easy: slide the piece over the picture and
+# correlate. This is a baseline to keep in mind: nothing in this course locates a crop better than
+# its original does.
 
 # %%
 left, top, right, bottom = cut.to_pixels(photo.shape)
@@ -254,13 +290,15 @@ claim("With the original at hand, a crop is found to the pixel even after JPEG a
       (x, y) == (left, top))
 
 # %% [markdown]
-# The interesting cases begin where the original is *not* at hand, the crop was also resized and recompressed, or
-# nobody thought of protecting the picture when it was published.
+# (IoU is not quite 1, because the true box does not lie on pixel edges and the crop was rounded to
+# them.) The interesting cases begin where the original is *not* at hand, the crop was also resized,
+# or nobody thought of protecting the picture when it was published.
 
 # %% [markdown]
 # ## Your turn to crop
 #
-# Move the sliders (click one, then use the arrow keys). The sentence under the picture says what you did.
+# Move the sliders (click one, then use the arrow keys). The sentence under the picture says what
+# you did.
 
 # %%
 explorer = cropping.explorer(lesson.photos)
@@ -284,32 +322,6 @@ show(
 )
 
 # %% [markdown]
-# ## How a lesson works
-#
-# **Idea → formula → code → invariant → figure.** Code comes in pieces of one idea, and every piece
-# is the *real* code: what you see in a cell is the source of a function in `course_lib`, which the tests and the
-# trained systems use as well. A line with `assert` under it states what must be true of it.
-#
-# **Claims.** Lines that begin with ✓ are sentences of the lesson that were just checked against
-# fresh measurements. If one stops being true, the lesson fails, on purpose.
-#
-# **Exercises.** The folder `exercises/` holds your copy of each lesson, with some functions emptied. Fill
-# one in, run its cell and the check below it; a wrong answer gets a hint that speaks of *your* mistake.
-# Solutions are folded away under each.
-#
-# {{exercises}}
-#
-# **Profiles.** The same lesson runs at three sizes, and says the same at all of them:
-#
-# | profile | for | a lesson takes |
-# |---|---|---|
-# | `smoke` | tests | under half a minute |
-# | `cpu` | a laptop | a few minutes |
-# | `gpu` | one data-centre GPU | a few minutes, at full strength |
-#
-# `auto` takes `$COURSE_PROFILE` if it is set, a GPU if there is one, and the laptop otherwise.
-
-# %% [markdown]
 # ## Running it
 #
 # From the folder of the course:
@@ -323,16 +335,18 @@ show(
 # course run --resume                        # go on after an interruption
 # ```
 #
-# On a GPU machine nothing else is needed: clone, `make course PROFILE=gpu`. Every command explains itself:
-# `course run --help`.
+# On a GPU machine nothing else is needed: clone, `make course PROFILE=gpu`. Every command explains
+# itself: `course run --help`.
 
 # %% [markdown]
 # ## Limits, references, next
 #
 # - IoU says nothing about *which* side was missed, and PSNR little about what people see: both are
 #   used because everybody reports them.
-# - The bootstrap knows only the photographs it was given. If they are all of cats, it will be sure about cats.
-# - PSNR and its relatives: Huynh-Thu and Ghanbari, *Scope of validity of PSNR in image/video quality assessment*,
-#   Electronics Letters 44 (2008). The bootstrap: Efron and Tibshirani, *An Introduction to the Bootstrap* (1993).
+# - The bootstrap knows only the photographs it was given. If they are all of cats, it will be sure
+#   about cats.
+# - PSNR and its relatives: Huynh-Thu and Ghanbari, *Scope of validity of PSNR in image/video
+#   quality assessment*, Electronics Letters 44 (2008). The bootstrap: Efron and Tibshirani, *An
+#   Introduction to the Bootstrap* (1993).
 #
 # **Next:** [01 · What a lens does to a picture](01_lens_aberrations.ipynb).

@@ -3,6 +3,7 @@
 import numpy as np
 
 from course_lib.errors import UsageError
+from course_lib.geometry import pixels_inside
 from tests.mutants import Mutant
 
 
@@ -26,6 +27,16 @@ def crop_truncated(picture, box):
 def crop_one_more(picture, box):
     left, top, right, bottom = box.to_pixels(picture.shape)
     return picture[top : bottom + 1, left : right + 1].copy()
+
+
+def crop_whatever(picture, box):
+    left, top, right, bottom = box.to_pixels(picture.shape)
+    return np.array(picture[top:bottom, left:right])
+
+
+def crop_by_rows(picture, box):
+    left, top, right, bottom = pixels_inside(picture, box)
+    return np.stack([row[left:right] for row in picture[top:bottom]])
 
 
 def paste_into_canvas(canvas, patch, box):
@@ -54,6 +65,40 @@ def paste_unchecked(canvas, patch, box):
     left, top, _, _ = box.to_pixels(canvas.shape)
     whole = canvas.copy()
     whole[top : top + patch.shape[0], left : left + patch.shape[1]] = patch
+    return whole
+
+
+def paste_anywhere(canvas, patch, box):
+    left, top, right, bottom = box.to_pixels(canvas.shape)
+    whole = canvas.copy()
+    if whole[max(top, 0) : bottom, max(left, 0) : right].shape != patch.shape:
+        raise UsageError("The patch has another size than the box.")
+    if patch.dtype != canvas.dtype:
+        raise UsageError("The patch has another dtype than the canvas.")
+    whole[max(top, 0) : bottom, max(left, 0) : right] = patch
+    return whole
+
+
+def paste_any_dtype(canvas, patch, box):
+    left, top, right, bottom = pixels_inside(canvas, box)
+    if patch.shape != (bottom - top, right - left, canvas.shape[2]):
+        raise UsageError("The patch has another size than the box.")
+    whole = np.array(canvas)
+    whole[top:bottom, left:right] = patch
+    return whole
+
+
+def paste_with_a_mask(canvas, patch, box):
+    left, top, right, bottom = box.to_pixels(canvas.shape)
+    height, width = canvas.shape[:2]
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise UsageError("The box leaves the canvas.")
+    if (bottom - top, right - left, canvas.dtype) != (*patch.shape[:2], patch.dtype):
+        raise UsageError("The patch does not fit.")
+    mask = np.zeros((height, width), bool)
+    mask[top:bottom, left:right] = True
+    whole = canvas.copy()
+    whole[mask] = patch.reshape(-1, patch.shape[2])
     return whole
 
 
@@ -124,18 +169,50 @@ def resample_singles(values, statistic, rounds, rng):
     return np.array([statistic(values[rng.integers(len(values))]) for _ in range(rounds)])
 
 
+def resample_mean(values, statistic, rounds, rng):
+    n = len(values)
+    return np.array([values[rng.integers(0, n, size=n)].mean() for _ in range(rounds)])
+
+
+def resample_gauss(values, statistic, rounds, rng):
+    return rng.normal(statistic(values), values.std() / np.sqrt(len(values)), rounds)
+
+
+def resample_own_chance(values, statistic, rounds, rng):
+    n = len(values)
+    return np.array([statistic(values[np.random.randint(0, n, n)]) for _ in range(rounds)])
+
+
+def resample_by_choice(values, statistic, rounds, rng):
+    return [statistic(rng.choice(values, len(values))) for _ in range(rounds)]
+
+
+def resample_in_one_draw(values, statistic, rounds, rng):
+    places = (rng.random((rounds, len(values))) * len(values)).astype(int)
+    return np.array([statistic(values[row]) for row in places])
+
+
+ACCEPTED = {
+    "0.1": [crop_by_rows],
+    "0.2": [paste_with_a_mask],
+    "0.5": [resample_by_choice, resample_in_one_draw],
+}
+
 MUTANTS = {
     "0.1": [
         Mutant(crop_as_view, hint="This is a view"),
         Mutant(crop_columns_first, hint="Rows come first"),
         Mutant(crop_truncated, hint="cuts the fraction off"),
         Mutant(crop_one_more, hint="The end of a slice"),
+        Mutant(crop_whatever, hint="A slice never complains"),
     ],
     "0.2": [
         Mutant(paste_into_canvas, hint="in place"),
         Mutant(paste_on_black, hint="Everything outside the box"),
         Mutant(paste_columns_first, hint="left and top are swapped"),
-        Mutant(paste_unchecked, hint="must be refused"),
+        Mutant(paste_unchecked, hint="before anything is written"),
+        Mutant(paste_any_dtype, hint="of another dtype"),
+        Mutant(paste_anywhere, hint="A slice cuts off"),
     ],
     "0.3": [
         Mutant(iou_unclipped, hint="clip width and height at zero"),
@@ -154,5 +231,8 @@ MUTANTS = {
         Mutant(resample_third, hint="too small"),
         Mutant(resample_once, hint="one number a round"),
         Mutant(resample_singles, hint="single values"),
+        Mutant(resample_mean, hint="medians and maxima"),
+        Mutant(resample_gauss, hint="without assuming a distribution"),
+        Mutant(resample_own_chance, hint="All chance must come"),
     ],
 }
