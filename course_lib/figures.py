@@ -69,7 +69,7 @@ def _encode(figure: Figure, photo: bool) -> tuple[bytes, str]:
     picture = Image.open(drawn).convert("RGB")
     if photo:
         # Subsampled chroma would wipe out the very fringes the course is about.
-        picture.save(encoded, "JPEG", quality=82, subsampling=0, optimize=True, progressive=True)
+        picture.save(encoded, "JPEG", quality=78, subsampling=0, optimize=True, progressive=True)
         return encoded.getvalue(), "image/jpeg"
     picture.quantize(PALETTE, dither=Image.Dither.NONE).save(encoded, "PNG", optimize=True)
     return encoded.getvalue(), "image/png"

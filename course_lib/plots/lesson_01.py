@@ -45,7 +45,7 @@ def riddle(patches: Mapping[str, np.ndarray], fringes: Sequence[np.ndarray]) -> 
 
 def answers(picture: np.ndarray, boxes: Mapping[str, Box]) -> Figure:
     """Draw a whole picture with lettered boxes on it."""
-    figure, (axis,) = grid([picture], columns=1, width=4.6)
+    figure, (axis,) = grid([picture], columns=1, width=3.6)
     for letter, box in boxes.items():
         left, top, right, bottom = box.to_pixels(picture.shape)
         frame(axis, left, top, right - left, bottom - top, edgecolor="#ffd166")
