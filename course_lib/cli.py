@@ -55,13 +55,19 @@ def options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Show the version and end.", callback=_show_version, is_eager=True
+            "--version",
+            metavar="",
+            help="Show the version and end.",
+            callback=_show_version,
+            is_eager=True,
         ),
     ] = False,
     debug: Annotated[
         bool,
         typer.Option(
-            "--debug", help="Show the traceback of an error; may also stand after the command."
+            "--debug",
+            metavar="",
+            help="Show the traceback of an error; may also stand after the command.",
         ),
     ] = False,
 ) -> None:
@@ -79,7 +85,9 @@ def build(
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Write nothing; list what is out of date or wrong, and exit with 1."
+            "--check",
+            metavar="",
+            help="Write nothing; list what is out of date or wrong, and exit with 1.",
         ),
     ] = False,
 ) -> None:
@@ -187,6 +195,7 @@ def run(
         bool,
         typer.Option(
             "--resume",
+            metavar="",
             help="Run only lessons that are missing, that failed, or whose code, parameters, "
             "profile or library changed since.",
             rich_help_panel=WHAT,
@@ -206,6 +215,7 @@ def run(
         bool,
         typer.Option(
             "--update",
+            metavar="",
             help="Then copy lessons that passed to notebooks/, write what they took to "
             "assets/run_cards.json, and build. With profile smoke, only the run cards.",
             rich_help_panel=WHERE,

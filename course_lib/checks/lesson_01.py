@@ -1,18 +1,19 @@
 """Checks of the exercises of lesson 01, what a lens does to a picture."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 
+from course_lib.errors import UsageError
 from course_lib.lens.chromatic import NARROWEST, blur_at, defocus, magnify, radius
 from course_lib.lens.distortion import undistort_radius
 from course_lib.lens.fringes import local_shift
 from course_lib.lens.optics import achromat, focal_length
 from course_lib.lens.resample import resample
 from course_lib.lens.vignetting import falloff, gain
-from course_lib.teach.check import Exercise, Misconception, register
+from course_lib.teach.check import REFUSED, Exercise, Misconception, register
 
 Rng = np.random.Generator
 Trials = Iterator[tuple[Any, ...]]
@@ -38,10 +39,22 @@ def _center(rng: Rng) -> tuple[float, float]:
 
 
 def _lenses(rng: Rng) -> Trials:
-    for kind in range(4):
+    """Draw lenses thick in the middle, then lenses thin in the middle, then one in five colours."""
+    for kind in range(7):
         n = float(rng.uniform(1.4, 1.9))
         front, back = (float(v) for v in rng.uniform(40, 300, 2))
-        yield n, front, (-back, np.inf, back + 400, -front)[kind]
+        yield (
+            n,
+            *(
+                (front, -back),
+                (front, np.inf),
+                (front, back + 400),
+                (front, -front),
+                (-front, back),
+                (np.inf, back),
+                (front + 400, back),
+            )[kind],
+        )
     yield rng.uniform(1.4, 1.9, 5), 100.0, -80.0
 
 
@@ -69,6 +82,19 @@ register(
             Misconception(
                 "Curvatures are subtracted, not radii: 1/r1 − 1/r2 is not 1/(r1 − r2).",
                 model=lambda n, r1, r2: (r1 - r2) / (n - 1),
+            ),
+            Misconception(
+                "A lens that is thinner in the middle spreads the light: its focal length is "
+                "negative. Keep the sign.",
+                model=lambda n, r1, r2: np.abs(focal_length(n, r1, r2)),
+            ),
+            Misconception(
+                "The sign is turned: a magnifying glass (r1 > 0 > r2) has a positive focal length.",
+                model=lambda n, r1, r2: -focal_length(n, r1, r2),
+            ),
+            Misconception(
+                "A flat side makes this ∞/∞. Work with the curvatures 1/r, which are 0 for np.inf.",
+                when=lambda args, got, expected: np.isnan(got).any() and np.isinf(args[1:]).any(),
             ),
         ),
     )
@@ -160,6 +186,11 @@ def _plane(shape: tuple[int, ...], center: tuple[float, float], offset: float, u
     return np.hypot(x[None, :], y[:, None]) / units[unit]
 
 
+def _by_the_largest(shape: tuple[int, ...], center: tuple[float, float] = (0.5, 0.5)) -> Any:
+    plane = _plane(shape, center, 0.5, "pixels")
+    return plane / plane.max()
+
+
 def _swapped(shape: tuple[int, ...], center: tuple[float, float] = (0.5, 0.5)) -> Any:
     return _plane(shape, (center[1], center[0]), 0.5, "half diagonal")
 
@@ -192,6 +223,11 @@ register(
                 model=lambda shape, center=(0.5, 0.5): _plane(shape, center, 0.5, "width"),
             ),
             Misconception("The centre is (x, y): its first number belongs to the width.", _swapped),
+            Misconception(
+                "The largest r is 1 only for a centred lens, and only at the very edge of the "
+                "corner pixel. The unit is half the diagonal, wherever the centre is.",
+                model=_by_the_largest,
+            ),
         ),
     )
 )
@@ -200,10 +236,31 @@ register(
 # 1.4
 
 
+def _in_bytes(picture: np.ndarray) -> np.ndarray:
+    return np.rint(255 * picture).astype(np.uint8)
+
+
 def _channels(rng: Rng) -> Trials:
-    for _ in range(4):
+    """Draw texture so smooth that interpolating linearly or by cubics makes no difference."""
+    for kind in range(5):
         m = float(rng.choice([-1, 1]) * rng.uniform(0.03, 0.08) + 1)
-        yield _texture(rng, _shape(rng)), m, _center(rng)
+        channel = _texture(rng, _shape(rng, 32), 6.0 if kind == 4 else 4.0)
+        yield _in_bytes(channel) if kind == 4 else channel, m, _center(rng)
+
+
+def _in_another_dtype(args: tuple[Any, ...], got: Any, expected: Any) -> bool:
+    return bool(got.shape == expected.shape and got.dtype != expected.dtype)
+
+
+def _values_differ(args: tuple[Any, ...], got: Any, expected: Any) -> bool:
+    return bool(got.shape == expected.shape and got.dtype == expected.dtype)
+
+
+def _wrong_at_the_edges(args: tuple[Any, ...], got: Any, expected: Any) -> bool:
+    height, width = expected.shape
+    inner = slice(height // 4, -height // 4), slice(width // 4, -width // 4)
+    gap = np.abs(got[inner].astype(float) - expected[inner])
+    return bool(gap.max() <= (2 if expected.dtype == np.uint8 else 0.02))
 
 
 def _magnified(how: str) -> Any:
@@ -213,6 +270,13 @@ def _magnified(how: str) -> Any:
         x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
         if how == "multiply":
             x, y = cx + (x - cx) * m, cy + (y - cy) * m
+        elif how == "cut":
+            x, y = (x - cx) / m, (y - cy) / m
+        elif how == "transposed":
+            cx, cy = center[1] * width, center[0] * height
+            x, y = cx + (x - cx) / m, cy + (y - cy) / m
+        elif how == "remap":
+            x, y = cx + (x - cx) / m + 0.5, cy + (y - cy) / m + 0.5
         elif how == "origin":
             x, y = x / m, y / m
         elif how == "middle":
@@ -232,6 +296,7 @@ register(
         _channels,
         rtol=0,
         atol=0.02,
+        levels=2,
         misconceptions=(
             Misconception(
                 "It went the other way: the map runs from output to input, so divide by m.",
@@ -249,6 +314,34 @@ register(
             Misconception(
                 "Half a pixel is missing: pixel centres lie at 0.5, 1.5, …", _magnified("half")
             ),
+            Misconception(
+                "Half a pixel too many: `cv2.remap` and its like count the first pixel's centre "
+                "as 0, not as 0.5.",
+                _magnified("remap"),
+            ),
+            Misconception(
+                "These are distances from the centre, not positions: add the centre again before "
+                "you read.",
+                _magnified("cut"),
+            ),
+            Misconception(
+                "`center` is (x, y): its first number goes with the width.",
+                _magnified("transposed"),
+            ),
+            Misconception(
+                "A uint8 channel must come back as uint8: round, then convert.",
+                when=_in_another_dtype,
+            ),
+            Misconception(
+                "Inside it is right; only the border is not. Where nothing is known the edge "
+                "pixels are repeated.",
+                when=_wrong_at_the_edges,
+            ),
+            Misconception(
+                "Try one row on paper: with the centre at 50 and m = 2, position 50 reads 50, and "
+                "position 60 reads 55.",
+                when=_values_differ,
+            ),
         ),
     )
 )
@@ -258,10 +351,11 @@ register(
 
 
 def _blurs(rng: Rng) -> Trials:
-    for _ in range(3):
-        axis, corner = (float(v) for v in rng.uniform(0, 3, 2))
+    for low, high in ((0, 3), (0, 3), (0, 3), (0.2, 0.35)):
+        axis, corner = (float(v) for v in rng.uniform(low, high, 2))
         yield _texture(rng, _shape(rng), 1.0), axis, corner, _center(rng)
     yield _texture(rng, _shape(rng), 1.0), 0.0, 2.5, _center(rng)
+    yield _in_bytes(_texture(rng, _shape(rng), 1.0)), 0.5, 2.5, _center(rng)
 
 
 def _mixed(how: str) -> Any:
@@ -271,16 +365,24 @@ def _mixed(how: str) -> Any:
         sigma_corner: float,
         center: tuple[float, float] = (0.5, 0.5),
     ) -> Any:
-        sigma = blur_at(radius(channel.shape, center), sigma_axis, sigma_corner)
+        r = radius(channel.shape, center)
+        sigma = blur_at(np.sqrt(r) if how == "linear" else r, sigma_axis, sigma_corner)
         widest = max(float(sigma.max()), NARROWEST)
+        if how == "ends":
+            widest = max(sigma_axis, sigma_corner, NARROWEST)
+        elif how == "unbounded":
+            widest = float(sigma.max())
         weight = {
             "widths": sigma / widest,
             "swapped": 1 - np.square(sigma / widest),
             "uniform": np.ones_like(sigma),
             "squares": np.square(sigma) / widest,
-        }[how]
+        }.get(how, np.square(sigma / widest))
         blurred = cv2.GaussianBlur(channel.astype(np.float32), (0, 0), widest)
-        return channel + weight * (blurred - channel)
+        mixed = channel + weight * (blurred - channel)
+        if channel.dtype == np.uint8:
+            return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+        return mixed
 
     return model
 
@@ -293,6 +395,7 @@ register(
         _blurs,
         rtol=0,
         atol=1e-3,
+        levels=1,
         misconceptions=(
             Misconception(
                 "Variances mix, widths do not: the weight is the square of the ratio of the two σ.",
@@ -311,6 +414,33 @@ register(
             Misconception(
                 "The weight is σ² divided by the largest σ². Yours divides by the largest σ.",
                 _mixed("squares"),
+            ),
+            Misconception(
+                "The blur grows with r², not with r: `blur_at` has the law.", _mixed("linear")
+            ),
+            Misconception(
+                "A corner of a decentred lens lies beyond r = 1, so σ_max is neither of the two "
+                "arguments. Look for the largest σ in the picture.",
+                _mixed("ends"),
+            ),
+            Misconception(
+                "A very narrow Gaussian falls between the pixels: never blur by less than "
+                "NARROWEST; the weight does the rest.",
+                _mixed("unbounded"),
+            ),
+            Misconception(
+                "A uint8 channel must come back as uint8: round, then convert.",
+                when=_in_another_dtype,
+            ),
+            Misconception(
+                "Only uint8 goes wrong: in uint8, 3 − 5 is 254. Convert to float before you "
+                "subtract.",
+                when=lambda args, got, expected: args[0].dtype == np.uint8,
+            ),
+            Misconception(
+                "Look at three places: where σ(r) is 0 the picture stays as it is, where σ(r) is "
+                "largest it is the blurred one, and between them the variance decides.",
+                when=_values_differ,
             ),
         ),
     )
@@ -358,6 +488,16 @@ register(
                 "Strength 0 should leave the picture alone; yours does that at strength 1.",
                 lambda r, strength=1.0: strength + (1 - strength) / gain(r),
             ),
+            Misconception(
+                "In the corner g is nearly 12, so this factor falls below zero. The darkened "
+                "picture is the original times 1/g.",
+                lambda r, strength=1.0: 1 - strength * (gain(r) - 1),
+            ),
+            Misconception(
+                "The ends are right, the way between them is not: a power of g does not mix two "
+                "pictures.",
+                lambda r, strength=1.0: gain(r) ** -strength,
+            ),
         ),
     )
 )
@@ -367,9 +507,16 @@ register(
 
 
 def _distorted(rng: Rng) -> Trials:
+    """Draw arrays, a number, the centre, no distortion at all, and radii beyond the fold."""
     for k1 in (*rng.uniform(-0.25, -0.05, 2), *rng.uniform(0.05, 0.5, 2)):
         radii = rng.uniform(0, 1, int(rng.integers(2, 12)))
         yield radii * (1 + k1 * radii**2), float(k1)
+    yield float(rng.uniform(0.3, 0.7)), float(rng.uniform(-0.25, 0.5))
+    yield np.append(0.0, rng.uniform(0.1, 0.7, 2)), float(rng.uniform(-0.25, 0.5))
+    yield (0.0, rng.uniform(0, 1, 3))[rng.integers(2)], 0.0
+    k1 = float(rng.uniform(-0.5, -0.15))
+    far = np.sqrt(-4 / 27 / k1) * rng.uniform(1.05, 1.45)
+    yield (float(far), np.append(rng.uniform(0, 0.5, 2), far))[rng.integers(2)], k1
 
 
 def _by_roots(rd: Any, k1: float) -> Any:
@@ -378,12 +525,29 @@ def _by_roots(rd: Any, k1: float) -> Any:
     for value in np.ravel(rd):
         roots = np.roots([k1, 0, 1, -value])
         real = roots[np.abs(roots.imag) < 1e-9].real
-        found.append(real[real > -1e-12].min())
+        positive = real[real > -1e-12]
+        if not positive.size:
+            raise UsageError(f"No radius is distorted to {value:.3f}.")
+        found.append(positive.min())
     return np.maximum(np.reshape(found, np.shape(rd)), 0)
 
 
 def _one_step(rd: Any, k1: float) -> Any:
     return rd - (rd * (1 + k1 * rd**2) - rd) / (1 + 3 * k1 * rd**2)
+
+
+def _foreseen(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a wrong rule refuse what must be refused, so that it is judged by the rest."""
+
+    def refusing(rd: Any, k1: float) -> Any:
+        _by_roots(rd, k1)
+        return rule(rd, k1)
+
+    return refusing
+
+
+def _close(args: tuple[Any, ...], got: Any, expected: Any) -> bool:
+    return bool(np.max(np.abs(got - expected)) < 5e-3)
 
 
 register(
@@ -399,17 +563,26 @@ register(
             Misconception(
                 "Changing the sign of k1 undoes the distortion only to first order: solve the "
                 "equation.",
-                lambda rd, k1: rd * (1 - k1 * rd**2),
+                _foreseen(lambda rd, k1: rd * (1 - k1 * rd**2)),
             ),
             Misconception(
                 "Dividing by 1 + k1·rd² uses the distorted radius in the factor; it needs the one "
                 "you are looking for.",
-                lambda rd, k1: rd / (1 + k1 * rd**2),
+                _foreseen(lambda rd, k1: rd / (1 + k1 * rd**2)),
             ),
-            Misconception("One Newton step is not exact yet: repeat it.", _one_step),
+            Misconception("One Newton step is not exact yet: repeat it.", _foreseen(_one_step)),
             Misconception(
                 "This distorts once more. The inverse is asked for.",
-                lambda rd, k1: rd * (1 + k1 * rd**2),
+                _foreseen(lambda rd, k1: rd * (1 + k1 * rd**2)),
+            ),
+            Misconception(
+                "Close, but not exact: iterate on, until the step is as small as rounding errors.",
+                when=_close,
+            ),
+            Misconception(
+                "Beyond the fold no radius is drawn at r_d. Look for the greatest value that "
+                "r (1 + k1 r²) can take, and refuse what exceeds it.",
+                when=lambda args, got, expected: expected is REFUSED,
             ),
         ),
     )
@@ -431,7 +604,7 @@ def _blocks(rng: Rng) -> Trials:
 
 
 def _fit(channel: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Fit a, b and c by the normal equations, independently of NumPy's least squares."""
+    """Fit offset, contrast and slopes by the normal equations, not by NumPy's least squares."""
     slope_y, slope_x = np.gradient(reference)
     columns = [np.ones(reference.size), reference.ravel(), slope_x.ravel(), slope_y.ravel()]
     design = np.stack(columns, axis=1)
@@ -440,8 +613,15 @@ def _fit(channel: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def _shift(channel: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    _, b, cx, cy = _fit(channel, reference)
-    return np.array([-cx / b, -cy / b])
+    _, contrast, *slopes = _fit(channel, reference)
+    return -np.array(slopes) / contrast
+
+
+def _without_offset(channel: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    slope_y, slope_x = np.gradient(reference)
+    design = np.stack([reference.ravel(), slope_x.ravel(), slope_y.ravel()], axis=1)
+    contrast, *slopes = np.linalg.lstsq(design, channel.ravel(), rcond=None)[0]
+    return -np.array(slopes) / contrast
 
 
 def _without_contrast(channel: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -461,8 +641,8 @@ register(
         atol=1e-3,
         misconceptions=(
             Misconception(
-                "The sign is the other way: c = −b·s, so the shift is minus the slopes' "
-                "coefficients over b.",
+                "The sign is the other way: texture that has moved right reads what lay to the "
+                "left.",
                 lambda channel, reference: -_shift(channel, reference),
             ),
             Misconception(
@@ -470,13 +650,23 @@ register(
                 lambda channel, reference: _shift(channel, reference)[::-1],
             ),
             Misconception(
-                "Divide by b: the slopes' coefficients carry the contrast of the channel.",
+                "The slopes' coefficients still carry the contrast of the channel: divide it out.",
                 lambda channel, reference: -_fit(channel, reference)[2:],
             ),
             Misconception(
-                "Brightness and contrast differ between channels: a and b must be fitted along "
-                "with the shift.",
+                "Brightness and contrast differ between channels: both must be fitted along with "
+                "the shift.",
                 _without_contrast,
+            ),
+            Misconception(
+                "Two slips at once: np.gradient returns the slope along rows (y) first, and the "
+                "shift has the opposite sign of the slopes' coefficients.",
+                lambda channel, reference: -_shift(channel, reference)[::-1],
+            ),
+            Misconception(
+                "A channel may be brighter as a whole: the fit needs a column of ones for the "
+                "offset.",
+                _without_offset,
             ),
         ),
     )
