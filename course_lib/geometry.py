@@ -148,6 +148,13 @@ def iou(a: Box, b: Box) -> float:
 def crop(picture: np.ndarray, box: Box) -> np.ndarray:
     """Cut the box out of the picture.
 
+    Parameters
+    ----------
+    picture : ndarray
+        (height, width) or (height, width, channels).
+    box : Box
+        Each edge is rounded to the nearest pixel edge (see `pixels_inside`).
+
     Returns
     -------
     ndarray
@@ -175,7 +182,7 @@ def paste(canvas: np.ndarray, patch: np.ndarray, box: Box) -> np.ndarray:
     Raises
     ------
     UsageError
-        When the box leaves the canvas, or the patch does not fit it.
+        When the box leaves the canvas, or the patch has another size, number of channels or dtype.
     """
     left, top, right, bottom = pixels_inside(canvas, box)
     expected = (bottom - top, right - left, *canvas.shape[2:])

@@ -6,14 +6,17 @@ import platform
 import random
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
 
-from course_lib.photos import PhotoSource, source
+from course_lib.errors import PhotoError
+from course_lib.photos import PhotoSource, resize_to, source
 from course_lib.profiles import Profile, resolve
 
 Size = TypeVar("Size")
+FLAT = 12.0  # gray levels: a picture that varies less shows nothing
 SHOWN_VERSIONS = ("numpy", "opencv-python", "torch")
 
 
@@ -42,6 +45,30 @@ class Lesson:
     def pick(self, *, smoke: Size, cpu: Size, gpu: Size) -> Size:
         """Return the size that belongs to the profile in use."""
         return self.profile.pick(smoke=smoke, cpu=cpu, gpu=gpu)
+
+    def pictures(self, count: int, long_side: int = 1024) -> list[np.ndarray]:
+        """Read the first photographs with something to see in them, scaled down to a lesson's size.
+
+        Parameters
+        ----------
+        count : int
+            How many at most.
+        long_side : int
+            Longer side in pixels at most.
+
+        Raises
+        ------
+        PhotoError
+            When no photograph has any contrast.
+        """
+        seen = (picture for _, picture in self.photos.pictures() if picture.std() >= FLAT)
+        found = [resize_to(picture, long_side) for picture in islice(seen, count)]
+        if not found:
+            raise PhotoError(
+                f"None of the {len(self.photos)} pictures of {self.photos.name} has anything to "
+                "see in it: give a folder of ordinary photographs."
+            )
+        return found
 
     @cached_property
     def device(self) -> Any:

@@ -122,13 +122,13 @@ def replicates(
     Parameters
     ----------
     values : (n, ...) array
-        The sample.
+        The sample: n values, or n rows that stay together.
     statistic : callable
         Takes such an array and returns a number.
     rounds : int
         How many samples are drawn.
     rng : numpy Generator
-        Source of chance; each round takes ``rng.integers(n, size=n)`` from it.
+        The only source of chance: a generator in the same state gives the same result.
 
     Returns
     -------

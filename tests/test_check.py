@@ -21,7 +21,7 @@ from course_lib.teach.check import (
     find,
     register,
 )
-from course_lib.teach.compare import changed, difference, size, summary
+from course_lib.teach.compare import Tolerance, changed, difference, size, summaries, summary
 
 
 def mean_of(x, weight=1.0):
@@ -70,6 +70,7 @@ def test_the_reference_and_another_way_pass(mean):
         assert verdict.passed
         assert verdict.draws >= FEWEST_DRAWS
     assert examine("91.1", lambda x, weight=1.0: np.sum(weight * x, -1) / x.shape[-1]).passed
+    assert examine("91.1", lambda x, weight=1.0: tuple(mean_of(x, weight))).passed
 
 
 def test_draws_are_fresh_and_repeatable(mean):
@@ -136,7 +137,8 @@ def nan(x, weight=1.0):
         (in_place, "It changed its input `x` in place: work on a copy"),
         (in_place_nothing, "It changed `x` in place and returned None"),
         (lambda x: x, "It cannot be called as `mean_of(x, weight)`: it takes `(x)`"),
-        (lambda x, w: list(mean_of(x, w)), "It returns the wrong type: expected a NumPy array"),
+        (lambda x, w: {"mean": 1}, "It returns the wrong type: expected a NumPy array"),
+        (lambda x, w: list(mean_of(x, w))[1:], "It returns the wrong shape: expected shape ("),
         (lambda x, w: w * x.mean(axis=-1, keepdims=True), "wrong shape: expected shape ("),
         (lambda x, w: mean_of(x, w).astype(bool), "wrong kind of numbers: expected float64"),
         (nan, "It returns NaN or infinity: expected"),
@@ -227,6 +229,120 @@ def test_an_oracle_is_the_truth_and_not_the_reference():
     assert examine("91.2", lambda x: x).passed
 
 
+def root(x):
+    """Square root of a number that has one."""
+    if x < 0:
+        raise UsageError("There is none.")
+    return x**0.5
+
+
+def signed(rng):
+    yield from ((float(rng.uniform(1, 2)),), (float(rng.uniform(-2, -1)),))
+
+
+def test_what_the_truth_refuses_must_be_refused():
+    numbers(root, signed)
+    assert examine("91.2", root).passed
+    verdict = examine("91.2", lambda x: abs(x) ** 0.5)
+    assert not verdict.passed
+    assert verdict.hint == "It accepts an input that must be refused: raise UsageError."
+    assert "Wrong on 10 of 20 random inputs" in verdict.detail
+    assert "expected = refused with UsageError\n" in verdict.detail
+
+    def another(x):
+        if x < 0:
+            raise ValueError("none")
+        return x**0.5
+
+    said = examine("91.2", another).hint
+    assert said == "An input that must be refused raised ValueError: none instead of UsageError."
+    assert "It returns None" not in examine("91.2", lambda x: None if x < 0 else x**0.5).hint
+
+
+def test_an_oracle_may_refuse():
+    numbers(lambda x: 0.0, signed, oracle=root)
+    assert examine("91.2", root).passed
+    assert not examine("91.2", lambda x: abs(x) ** 0.5).passed
+
+
+def test_refusing_too_much_is_an_error():
+    def refusing(x):
+        raise UsageError("never")
+
+    numbers(root, signed)
+    assert "It raised UsageError: never" in examine("91.2", refusing).hint
+
+
+def test_an_unfinished_answer_is_not_started_where_some_inputs_are_refused():
+    numbers(root, signed)
+    assert not examine("91.2", unfinished).started
+
+
+def test_a_wrong_rule_is_recognised_whether_or_not_it_refuses():
+    def halved(x):
+        if x < 0:
+            raise UsageError("none")
+        return x / 2
+
+    numbers(root, signed, misconceptions=[Misconception("That is half.", model=halved)])
+    assert examine("91.2", halved).hint.endswith("That is half.")
+    assert examine("91.2", lambda x: x / 2).hint.endswith("That is half.")
+
+
+def test_a_rule_that_explains_all_comes_before_a_predicate():
+    numbers(
+        lambda x: x,
+        misconceptions=[
+            Misconception("Something.", when=lambda args, got, expected: True),
+            Misconception("Doubled.", model=lambda x: 2 * x),
+        ],
+    )
+    assert examine("91.2", lambda x: 2 * x).hint.endswith("Doubled.")
+    assert examine("91.2", lambda x: 3 * x).hint.endswith("Something.")
+
+
+def pictures(rng):
+    picture = rng.uniform(0.2, 0.8, (3, 4)).astype(np.float32)
+    yield from ((picture,), (np.rint(255 * picture).astype(np.uint8),))
+
+
+def darker(picture):
+    """Halve a picture, in its own dtype."""
+    return (picture / 2).astype(picture.dtype)
+
+
+def test_uint8_has_a_tolerance_in_levels_and_floats_have_not():
+    rounded = lambda p: np.rint(p / 2).astype(p.dtype) if p.dtype == np.uint8 else p / 2  # noqa: E731
+    numbers(darker, pictures)
+    assert not examine("91.2", rounded).passed
+    numbers(darker, pictures, levels=1)
+    assert examine("91.2", rounded).passed
+    assert not examine("91.2", lambda p: darker(p) + p.dtype.type(2)).passed
+
+
+def test_a_wrong_rule_is_recognised_in_another_dtype():
+    numbers(darker, pictures, misconceptions=[Misconception("A third.", model=lambda p: p / 3)])
+    said = examine("91.2", lambda p: p.astype(np.float32) / 3).hint
+    assert said.startswith("It returns the wrong kind of numbers: expected uint8")
+    numbers(
+        darker,
+        pictures,
+        misconceptions=[Misconception("A third.", model=lambda p: (p / 3).astype(p.dtype))],
+    )
+    said = examine("91.2", lambda p: p.astype(np.float32) / 3).hint
+    assert said.startswith("It returns the wrong kind of numbers: expected uint8")
+    assert said.endswith("A third.")
+
+
+def test_what_prints_alike_is_shown_with_more_digits():
+    numbers(lambda x: x, lambda rng: [(0.79893941,)], rtol=1e-12, atol=0)
+    verdict = examine("91.2", lambda x: x - 3e-8)
+    text = "expected 0.79893941, got 0.79893938; close, but not exact."
+    assert verdict.hint == f"The values differ: {text}"
+    assert "expected = 0.79893941\n" in verdict.detail
+    assert "yours    = 0.79893938\n" in verdict.detail
+
+
 def test_use_runs_classes_and_generators():
     class Counter:
         def __init__(self, start):
@@ -295,6 +411,7 @@ class Plain:
 
 
 A = np.arange(6.0).reshape(2, 3)
+NEAR = Tolerance(1e-5, 1e-7)
 
 
 @pytest.mark.parametrize(
@@ -315,10 +432,15 @@ A = np.arange(6.0).reshape(2, 3)
         (None, None),
         (np.array(["a"]), np.array(["a"])),
         ({1, 2}, {2, 1}),
+        ([1.0, 2.0], (1.0, 2.0)),
+        (np.array([1.0, 2.0]), (1.0, 2.0)),
+        ((np.float64(1), 2), np.array([1.0, 2.0])),
+        ([1.0, 2.0], np.array([1.0, 2.0])),
+        ({"a": [1, 2]}, {"a": (1, 2)}),
     ],
 )
 def test_equal_values_agree(got, expected):
-    assert difference(got, expected, 1e-5, 1e-7) is None
+    assert difference(got, expected, NEAR) is None
 
 
 @pytest.mark.parametrize(
@@ -326,7 +448,25 @@ def test_equal_values_agree(got, expected):
     [
         (1.001, 1.0, "value", "expected 1, got 1.001"),
         (None, 1.0, "type", "expected a number (float64), got None"),
-        ([1.0], (1.0,), "type", "expected a tuple of 1, got a list of 1"),
+        (["a"], ("a",), "type", "expected a tuple of 1, got a list of 1"),
+        ("ab", (1.0, 2.0), "type", "expected a tuple of 2, got a str"),
+        (A, (1.0, 2.0), "type", "expected a tuple of 2, got a NumPy array of shape (2, 3)"),
+        ([1.0, 2.0, 3.0], (1.0, 2.0), "shape", "expected 2 items, got 3"),
+        (np.ones(3), (1.0, 1.0), "shape", "expected 2 items, got 3"),
+        ((1.0, 1.0), np.ones(3), "shape", "expected shape (3,), got (2,)"),
+        ([1.0, 3.0], (1, 2), "dtype", "expected int64 (whole numbers) in item 0, got float64"),
+        (
+            np.array([1.0, 2.001]),
+            (1.0, 2.0),
+            "value",
+            "expected 2 in item 1, got 2.001",
+        ),
+        (
+            np.array([1.0, 2.0 + 1e-6]),
+            np.array([1.0, 2.0]) * (1 - 1e-4),
+            "value",
+            "expected 1.9998 at [1], got 2 (2 of 2 values differ)",
+        ),
         (A, 1.0, "type", "expected a number (float64), got a NumPy array of shape (2, 3)"),
         ((1, 2, 3), (1, 2), "shape", "expected 2 items, got 3"),
         ((1.0, 5.0), (1.0, 2.0), "value", "expected 2 in item 1, got 5"),
@@ -357,7 +497,7 @@ def test_equal_values_agree(got, expected):
 )
 def test_differences_are_said_in_words(got, expected, kind, text):
     with np.errstate(all="ignore"):
-        found = difference(got, expected, 1e-5, 1e-7)
+        found = difference(got, expected, NEAR)
     assert found is not None
     assert (found.kind, found.text) == (kind, text)
 
@@ -365,12 +505,12 @@ def test_differences_are_said_in_words(got, expected, kind, text):
 def test_torch_tensors_are_compared_without_gradients():
     torch = importlib.import_module("torch")
     one = torch.ones(2, 2, requires_grad=True) * 1.0
-    assert difference(one, torch.ones(2, 2), 1e-5, 1e-7) is None
-    assert difference(one.to(torch.bfloat16), torch.ones(2, 2), 1e-5, 1e-7) is None
-    found = difference(one, torch.zeros(2, 2), 1e-5, 1e-7)
+    assert difference(one, torch.ones(2, 2), NEAR) is None
+    assert difference(one.to(torch.bfloat16), torch.ones(2, 2), NEAR) is None
+    found = difference(one, torch.zeros(2, 2), NEAR)
     assert found is not None
     assert found.kind == "value"
-    found = difference(1.0, torch.tensor(1.0), 1e-5, 1e-7)
+    found = difference(1.0, torch.tensor(1.0), NEAR)
     assert found is not None
     assert found.text == "expected a torch tensor, got a number (float64)"
     numbers(lambda x: x * 2, lambda rng: [(torch.from_numpy(rng.normal(size=3)),)])
@@ -388,6 +528,11 @@ def test_summaries_are_short():
     assert summary({"a": 1.5}) == "{'a': 1.5}"
     assert len(summary("x" * 1000)) < 60
     assert summary(mean_of) == "mean_of"
+    assert summaries(1.0, 1 + 1e-8) == ["1", "1.00000001"]
+    near = summaries(np.ones(2), np.ones(2) + 1e-7)
+    assert near == ["array [1., 1.] float64", "array [1.0000001, 1.0000001] float64"]
+    assert summaries(1.0, 1.0) == ["1", "1"]
+    assert summaries((1.0, A), (1.0, A.T))[0] == summary((1.0, A))
     assert size((np.ones((3, 4)), 1)) == 14
     assert changed({"a": [np.ones(2)]}, {"a": [np.zeros(2)]})
     rng = np.random.default_rng(0)

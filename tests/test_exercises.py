@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,16 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, UsageError
 from course_lib.paths import COURSE
 from course_lib.teach.build import build_lesson
-from course_lib.teach.check import Exercise, examine, find
+from course_lib.teach.check import REFUSED, Exercise, examine, find
 from course_lib.teach.sources import LessonSource, read_lesson
 from tests.mutants import Mutant
 
 FEWEST_EXERCISES = 5
 FEWEST_MUTANTS = 3
 SEEDS = range(5)
+LONGEST_EXAMINATION = 0.5
+"""Seconds: nobody likes to wait for a verdict."""
 SLIGHTLY = 1.02
 """An answer off by this factor is wrong, whatever the exercise's tolerances."""
 
@@ -76,19 +79,25 @@ def mutants_of(lesson: LessonSource) -> dict[str, list[Mutant]]:
     return importlib.import_module(f"tests.mutants.lesson_{lesson.number}").MUTANTS
 
 
-def mutants_by_exercise() -> list[Any]:
-    """Return every mutant as a test case of its own; a missing module is another test's matter."""
+def accepted_of(lesson: LessonSource) -> dict[str, list[Callable[..., Any]]]:
+    """Return right answers that are unlike the library's, where the lesson has some."""
+    module = importlib.import_module(f"tests.mutants.lesson_{lesson.number}")
+    return getattr(module, "ACCEPTED", {})
+
+
+def by_exercise(answers_of: Callable[[LessonSource], dict[str, list[Any]]]) -> list[Any]:
+    """Return every answer as a test case of its own; a missing module is another test's matter."""
     found = []
     for lesson in LESSONS:
         try:
-            mutants = mutants_of(lesson)
+            answers = answers_of(lesson)
         except ModuleNotFoundError:
             continue
         for case in CASES:
             if case.lesson is lesson:
                 found += [
-                    pytest.param(case, mutant, id=f"{case}-{i}")
-                    for i, mutant in enumerate(mutants.get(case.number, []), start=1)
+                    pytest.param(case, answer, id=f"{case}-{i}")
+                    for i, answer in enumerate(answers.get(case.number, []), start=1)
                 ]
     return found
 
@@ -105,7 +114,11 @@ def scaled(value: Any, factor: float) -> Any:
 
 
 def called(exercise: Exercise, answer: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    return exercise.use(answer, *args) if exercise.use else answer(*args)
+    """Return what an answer makes of the arguments; a refusal counts as a result."""
+    try:
+        return exercise.use(answer, *args) if exercise.use else answer(*args)
+    except UsageError:
+        return REFUSED
 
 
 def test_every_source_can_be_read():
@@ -119,7 +132,9 @@ def test_a_lesson_has_enough_exercises(lesson):
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 def test_mutants_belong_to_exercises(lesson):
-    assert set(mutants_of(lesson)) == {cell.exercise for cell in lesson.exercises}
+    exercises = {cell.exercise for cell in lesson.exercises}
+    assert set(mutants_of(lesson)) == exercises
+    assert set(accepted_of(lesson)) <= exercises
 
 
 @each_exercise
@@ -189,7 +204,22 @@ def test_mutants_are_many_and_their_hints_differ(case):
         assert one.hint not in other.hint
 
 
-@pytest.mark.parametrize(("case", "mutant"), mutants_by_exercise())
+@pytest.mark.parametrize(("case", "answer"), by_exercise(accepted_of))
+def test_another_right_answer_passes(case, answer):
+    for seed in SEEDS:
+        verdict = examine(case.number, answer, seed)
+        assert verdict.passed, verdict
+
+
+@each_exercise
+def test_an_examination_is_quick(case):
+    started = time.perf_counter()
+    for seed in SEEDS:
+        examine(case.number, case.exercise.reference, seed)
+    assert time.perf_counter() - started < LONGEST_EXAMINATION * len(SEEDS)
+
+
+@pytest.mark.parametrize(("case", "mutant"), by_exercise(mutants_of))
 def test_a_mutant_is_rejected_with_its_own_hint(case, mutant):
     others = [m.hint for m in mutants_of(case.lesson)[case.number] if m is not mutant]
     for seed in SEEDS:

@@ -216,10 +216,7 @@ def test_a_shape_that_is_no_picture_is_refused(shape):
 
 def test_corners_touch_the_corners():
     picture = np.arange(40 * 60).reshape(40, 60)
-    cut = {
-        name: crop(picture, box)
-        for name, box in corners(picture.shape, 8).items()
-    }
+    cut = {name: crop(picture, box) for name, box in corners(picture.shape, 8).items()}
     assert list(cut) == ["top left", "top right", "bottom left", "bottom right"]
     assert all(piece.shape == (8, 8) for piece in cut.values())
     assert cut["top left"][0, 0] == picture[0, 0]

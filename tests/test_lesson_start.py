@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from course_lib import figures
-from course_lib.errors import UsageError
+from course_lib.errors import PhotoError, UsageError
 from course_lib.lesson import start
 from course_lib.profiles import PROFILES, resolve
 from course_lib.teach.claims import ClaimError, claim
@@ -50,6 +50,23 @@ def test_a_folder_of_photographs_is_used(tmp_path):
     Image.fromarray(np.full((64, 80, 3), 90, np.uint8)).save(tmp_path / "mine.png")
     lesson = start("01", profile="smoke", photos=str(tmp_path))
     assert [photo.name for photo in lesson.photos] == ["mine.png"]
+
+
+def test_pictures_of_a_lesson_are_small_and_show_something(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, picture in {
+        "a flat.png": np.full((64, 80, 3), 90, np.uint8),
+        "b large.png": rng.integers(0, 256, (300, 1500, 3)).astype(np.uint8),
+        "c small.png": rng.integers(0, 256, (64, 80, 3)).astype(np.uint8),
+    }.items():
+        Image.fromarray(picture).save(tmp_path / name)
+    lesson = start("01", profile="smoke", photos=str(tmp_path))
+    shapes = [picture.shape for picture in lesson.pictures(5, long_side=1000)]
+    assert shapes == [(200, 1000, 3), (64, 80, 3)]
+    (tmp_path / "b large.png").unlink()
+    (tmp_path / "c small.png").unlink()
+    with pytest.raises(PhotoError, match="ordinary photographs"):
+        start("01", profile="smoke", photos=str(tmp_path)).pictures(5)
 
 
 def test_starting_does_not_import_torch():

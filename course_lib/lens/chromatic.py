@@ -23,7 +23,8 @@ def radius(shape: tuple[int, ...], center: tuple[float, float] = (0.5, 0.5)) -> 
     Returns
     -------
     HxW float32
-        For a centred lens 0 in the middle and 1 in the outer corners. Pixel centres lie at +0.5.
+        For a centred lens 0 in the middle and 1 in the outer corners; the far corners of a
+        decentred one lie beyond 1. Pixel centres lie at +0.5.
     """
     height, width = shape[:2]
     dx = np.arange(width) + 0.5 - center[0] * width
@@ -32,7 +33,10 @@ def radius(shape: tuple[int, ...], center: tuple[float, float] = (0.5, 0.5)) -> 
 
 
 def magnify(channel: np.ndarray, m: float, center: tuple[float, float] = (0.5, 0.5)) -> np.ndarray:
-    """Magnify one channel m times about the optical centre: pixel p is read at c + (p − c) / m.
+    """Magnify one channel m times about the optical centre.
+
+    What was at q lands at c + m (q − c). Each pixel of the result is read where its light comes
+    from, between pixels too; any smooth interpolation will do (`resample` is one).
 
     Parameters
     ----------
@@ -46,6 +50,7 @@ def magnify(channel: np.ndarray, m: float, center: tuple[float, float] = (0.5, 0
     Returns
     -------
     HxW, same dtype
+        Rounded for uint8.
     """
     height, width = channel.shape
     cx, cy = center[0] * width, center[1] * height
@@ -80,7 +85,9 @@ def defocus(
 
     Mixing variances: a share w of a Gaussian of variance σ² and 1 − w of no blur at all spreads a
     point with variance w σ². So w = (σ(r) / σ_max)² has exactly the right second moment anywhere
-    (not quite the shape of a Gaussian: a sharp core in a soft halo).
+    (not quite the shape of a Gaussian: a sharp core in a soft halo). σ_max, the width of the one
+    Gaussian, is the largest σ(r) of all pixels of the picture, but at least `NARROWEST`. (Corners
+    of a decentred lens lie beyond r = 1, so it may exceed both arguments.)
 
     Parameters
     ----------
@@ -93,6 +100,7 @@ def defocus(
     Returns
     -------
     HxW, same dtype
+        Rounded for uint8.
     """
     sigma = blur_at(radius(channel.shape, center), sigma_axis, sigma_corner)
     widest = max(float(sigma.max()), NARROWEST)

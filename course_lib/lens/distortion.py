@@ -40,13 +40,14 @@ def undistort_radius(rd: Any, k1: float) -> Any:
     Returns
     -------
     float64 scalar or array
-        r, exact to about 1e-15 (relative) away from the fold.
+        The smallest r ≥ 0 that solves it, exact to about 1e-15 (relative) away from the fold. It
+        has the shape of `rd`; `k1` = 0 leaves `rd` as it is.
 
     Raises
     ------
     UsageError
         For barrel distortion r_d reaches its greatest value 2/3 · r* at r* = 1/√(−3 k₁), where the
-        picture would fold over. Radii beyond it have no source.
+        picture would fold over. Radii beyond it have no source: 27 k₁ r_d² < −4 for any of them.
     """
     rd = np.asarray(rd, np.float64)
     if np.any(27 * k1 * np.square(rd) < -4):

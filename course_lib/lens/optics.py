@@ -65,7 +65,10 @@ def sellmeier(wavelength: Any, b: Sequence[float], c: Sequence[float]) -> Any:
 
 
 def focal_length(n: Any, r1: float, r2: float) -> Any:
-    """Focal length of a thin lens, by the lensmaker's equation 1/f = (n − 1)(1/r₁ − 1/r₂).
+    """Focal length of a thin lens in air, by the lensmaker's equation.
+
+    The power 1/f is (n − 1)(1/r₁ − 1/r₂): how much more the glass bends light than air, times the
+    difference of the two curvatures.
 
     Parameters
     ----------
@@ -74,6 +77,12 @@ def focal_length(n: Any, r1: float, r2: float) -> Any:
     r1, r2 : float
         Radii of the front and the back surface; positive if the centre of the sphere lies behind
         the surface. A symmetric magnifying glass has r2 = −r1. ``np.inf`` is a flat surface.
+
+    Returns
+    -------
+    float or array
+        f, in the unit of the radii. Positive if the lens is thicker in the middle and collects
+        light, negative if it is thinner and spreads it.
     """
     return 1 / ((n - 1) * (1 / r1 - 1 / r2))
 

@@ -32,7 +32,10 @@ def gain(r: Any, a: float = 2.0625, b: float = 8.75, c: float = 0.0313) -> Any:
 
 
 def falloff(r: Any, strength: float = 1.0) -> Any:
-    """Return what a pixel at radius r is multiplied by: 1 − strength + strength / g(r).
+    """Return what a pixel at radius r is multiplied by, at any strength of the vignetting.
+
+    The result is a mix of two pictures: the original, and the fully darkened one, which is the
+    original times 1/g(r). Strength is the darkened one's share.
 
     Parameters
     ----------

@@ -34,7 +34,6 @@ photos = ""  # a folder with your own photographs; empty for the embedded ones
 
 # %%
 from collections.abc import Callable
-from itertools import islice
 
 import cv2
 import numpy as np
@@ -99,7 +98,7 @@ for line in describe():
 # asking what it leaves behind.
 
 # %%
-pictures = [picture for _, picture in islice(lesson.photos.pictures(), 8)]
+pictures = lesson.pictures(8)
 photo = pictures[0]
 cut = Box(0.30, 0.22, 0.85, 0.92)
 show(
@@ -167,7 +166,7 @@ assert Box.from_pixels(*cut.to_pixels(photo.shape), photo.shape).to_pixels(
 # %% quote="course_lib.geometry.paste" exercise="0.2" minutes=10 difficulty=1
 # hint: The same slice as in crop, on the left-hand side of an assignment.
 # hint: Copy the canvas first; the caller's canvas must not change.
-# hint: Compare the patch's shape with the hole's before you write, and raise UsageError when they differ.
+# hint: Compare the patch's shape and dtype with the hole's before you write, and raise UsageError when they differ.
 
 # %%
 again = paste(photo, crop(photo, cut), cut)

@@ -180,7 +180,7 @@ def resample_gauss(values, statistic, rounds, rng):
 
 def resample_own_chance(values, statistic, rounds, rng):
     n = len(values)
-    return np.array([statistic(values[np.random.randint(0, n, n)]) for _ in range(rounds)])
+    return np.array([statistic(values[np.random.randint(0, n, n)]) for _ in range(rounds)])  # noqa: NPY002
 
 
 def resample_by_choice(values, statistic, rounds, rng):

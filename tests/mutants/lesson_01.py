@@ -157,7 +157,7 @@ def _remapped(
     m,
     center,
     interpolation=cv2.INTER_LINEAR,
-    borderMode=cv2.BORDER_REPLICATE,  # noqa: N803
+    borderMode=cv2.BORDER_REPLICATE,
     first=0.5,
 ):
     x, y, cx, cy = _axes(channel, center)
