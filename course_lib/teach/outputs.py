@@ -9,7 +9,7 @@ from typing import Any
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-INTERACTIVE = "Interactive: run this cell in JupyterLab to move the sliders."
+INTERACTIVE = "Interactive: run this cell in JupyterLab to play."
 INJECTED = "injected-parameters"
 _VIEW = "application/vnd.jupyter.widget-view+json"
 _STATE = "application/vnd.jupyter.widget-state+json"

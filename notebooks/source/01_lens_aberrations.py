@@ -1009,7 +1009,7 @@ claim("Least squares finds the corner more often than guessing (one in four).",
 
 # %%
 results = [
-    ("green inward, share of camera models", share, ".2f", "more often than outward"),
+    ("green inward, share of camera models", share, ".2f", "the most common"),
     ("green magnification, median (10⁻⁴)", median, ".1f", "–"),
     ("corner displacement at 1536 px, median", displaced, ".2f", "–"),
     ("vignetting strength by shape, median", strength, ".2f", "0 to 1, simulated"),
