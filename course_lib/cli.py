@@ -6,6 +6,7 @@ Commands import what they need when they run, so that ``course --help`` answers 
 import importlib.metadata
 import sys
 from collections.abc import Sequence
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,21 @@ from rich.console import Console
 
 from course_lib.errors import CourseError, UsageError
 
-LESSONS, PICTURES = "Lessons", "Pictures"
+LESSONS, SYSTEMS, PICTURES = "Lessons", "Systems", "Pictures"
 WHAT, WHERE = "What to run", "Where results go"
+TIME_IS_UP = 3  # exit code of a training that stopped at its limit
+SystemName = Annotated[
+    str, typer.Argument(metavar="SYSTEM", help="One of the course's systems, such as traces.")
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="DIR",
+        help="Folder with weights that **course train** wrote; those that come with the course "
+        "if not given.",
+    ),
+]
 
 
 def _examples(*lines: tuple[str, str]) -> str:
@@ -32,6 +46,7 @@ app = typer.Typer(
         ("course run --only 01", "execute one lesson and write its page"),
         ("course run --profile smoke", "try all lessons at their smallest sizes"),
         ("course build --check", "see whether notebooks match their sources"),
+        ("course locate traces seen.jpg", "was this picture cropped?"),
     ),
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -240,6 +255,293 @@ def run(
     pairs = [*(parameters or []), *([f"photos={photos}"] if photos else [])]
     wanted = RunOptions(profile, only, jobs, out, resume, update, pairs)
     raise typer.Exit(run_course(COURSE, wanted, Console()).exit_code)
+
+
+@app.command(
+    rich_help_panel=SYSTEMS,
+    epilog=_examples(
+        ("course train traces --profile gpu", "full strength, on a GPU if there is one"),
+        ("course train traces --photos ~/Pictures", "with photographs of your own"),
+        ("course train traces --limit-minutes 9", "a slice of it"),
+        ("course train traces --limit-minutes 9 --resume", "the next slice"),
+        ("course train traces --devices 4", "on four GPUs of this machine"),
+    ),
+)
+def train(
+    system: SystemName,
+    profile: Annotated[
+        str,
+        typer.Option(
+            "--profile",
+            metavar="smoke|cpu|gpu|auto",
+            help="The sizes. **auto** takes $COURSE_PROFILE, else gpu if there is one, else cpu.",
+            rich_help_panel=WHAT,
+        ),
+    ] = "auto",
+    photos: Annotated[
+        str,
+        typer.Option(
+            "--photos",
+            metavar="DIR",
+            help="A folder of photographs to learn from; $COURSE_PHOTOS, else the embedded ones, "
+            "if not given.",
+            rich_help_panel=WHAT,
+        ),
+    ] = "",
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", metavar="N", min=0, help="Start of all randomness.", rich_help_panel=WHAT
+        ),
+    ] = 0,
+    devices: Annotated[
+        int,
+        typer.Option(
+            "--devices",
+            metavar="N",
+            min=1,
+            help="GPUs of this machine, or processes where there is no GPU.",
+            rich_help_panel=WHAT,
+        ),
+    ] = 1,
+    nodes: Annotated[
+        int,
+        typer.Option(
+            "--nodes",
+            metavar="M",
+            min=1,
+            help="Machines. Start it on each with **torchrun ... -m course_lib.cli train ...**, "
+            "which also sets both numbers.",
+            rich_help_panel=WHAT,
+        ),
+    ] = 1,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            metavar="",
+            help="Go on from the last checkpoint in the folder, or begin if there is none.",
+            rich_help_panel=WHAT,
+        ),
+    ] = False,
+    limit_minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--limit-minutes",
+            metavar="M",
+            min=0,
+            help="Save and stop after this time.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for checkpoints, weights and their cards; trained/SYSTEM-PROFILE in the "
+            "course if not given.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
+) -> None:
+    """Train a system.
+
+    Runs on a GPU where there is one, in bf16 where that is safe, and on the processor otherwise. A
+    line of progress says the loss, the speed, the time left, and which losses still stand where
+    they stand when nothing has been learned.
+
+    A checkpoint is written every minute and when it is stopped by Ctrl-C, SIGTERM or its limit;
+    `--resume` goes on with the same losses as if it had not been stopped. A loss that is
+    not a finite number stops the run, and the last good checkpoint is kept.
+
+    Exit codes: 0 finished, 1 failed, 2 wrong use, 3 the time is up, 130 stopped by Ctrl-C.
+    """
+    from course_lib import profiles
+    from course_lib.paths import COURSE
+    from course_lib.photos import source
+    from course_lib.systems import find_system
+
+    stages_of = find_system(system).function("train")
+    chosen = profiles.resolve(profile)
+    pictures = source(photos or None)
+    place = out or COURSE.root / "trained" / f"{system}-{chosen.name}"
+
+    from course_lib.training import run_stages  # torch, which takes seconds to import
+
+    words = [f"course train {system} --profile {chosen.name}"]
+    words += [f"--photos {Path(photos).name}"] * bool(photos) + [f"--seed {seed}"] * (seed != 0)
+    words += [f"--devices {devices}"] * (devices > 1) + [f"--nodes {nodes}"] * (nodes > 1)
+    reports = run_stages(
+        stages_of(chosen, pictures, seed, place),
+        place,
+        resume=resume,
+        limit_s=None if limit_minutes is None else 60 * limit_minutes,
+        devices=devices,
+        nodes=nodes,
+        command=" ".join(words),
+    )
+    for path in [report.weights for report in reports if report.weights]:
+        print(f"wrote {path}")
+    if not reports:
+        print(f"Everything is trained already: {place}")
+    if any(not report.finished for report in reports):
+        raise typer.Exit(TIME_IS_UP)
+
+
+@app.command(
+    rich_help_panel=SYSTEMS,
+    epilog=_examples(
+        ("course evaluate traces --photos DIR --json traces.json", "as it was found"),
+        ("course evaluate traces --photos DIR --json t.json --lens simulated", "with a lens"),
+        ("course evaluate traces --photos DIR --json t.json --limit 20", "a quick look"),
+    ),
+)
+def evaluate(
+    system: SystemName,
+    photos: Annotated[
+        Path,
+        typer.Option(
+            "--photos", metavar="DIR", help="Folder of photographs that it was not trained on."
+        ),
+    ],
+    json: Annotated[Path, typer.Option("--json", metavar="FILE", help="Where the numbers go.")],
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", min=1, help="Use only the first N photographs."),
+    ] = None,
+    lens: Annotated[
+        str | None,
+        typer.Option(
+            "--lens",
+            metavar="simulated|none",
+            help="**none**: photographs as they are. **simulated**: with traces of a lens of usual "
+            "strength added.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Start of all randomness.")
+    ] = 0,
+    weights: Weights = None,
+) -> None:
+    """Measure a system on a folder of photographs.
+
+    Prints a table, with 95 % intervals and the paper's numbers where there are any, and writes the
+    same as JSON: a row for each metric and condition.
+    """
+    from course_lib import results
+    from course_lib.photos import folder
+    from course_lib.systems import find_system, takes
+
+    measure = find_system(system).function("evaluate")
+    if lens not in (None, "simulated", "none"):
+        raise UsageError(f"--lens {lens} is unknown: choose simulated or none.")
+    if lens and not takes(measure, "lens"):
+        raise UsageError(f"--lens: {system} simulates no lens; leave the option out.")
+    if not json.name.endswith(".json"):
+        raise UsageError(f"--json {json}: give a file name that ends in .json.")
+    options = {"lens": lens} if lens else {}
+    console = Console()
+    with console.status(f"Evaluating {system}") as status:
+        measured = measure(
+            folder(photos), weights=weights, limit=limit, seed=seed, say=status.update, **options
+        )
+    results.write(measured, json)
+    console.print(results.table(measured), markup=False)
+    console.print(f"wrote {json}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command(
+    rich_help_panel=SYSTEMS,
+    epilog=_examples(
+        ("course locate traces seen.jpg", "was it cropped, and from where?"),
+        ("course locate traces seen.jpg --json v.json --figure v.png", "and keep the answer"),
+    ),
+)
+def locate(
+    system: SystemName,
+    picture: Annotated[
+        Path, typer.Argument(metavar="PICTURE", help="The picture as it was found.")
+    ],
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the verdict as JSON.")
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            "--figure",
+            metavar="FILE",
+            help="Draw the picture in its place within the original frame (.png, .jpg, .svg or "
+            ".pdf).",
+        ),
+    ] = None,
+    weights: Weights = None,
+) -> None:
+    """Ask a system whether a picture was cropped, and which part of the original it is.
+
+    The box is left, top, right and bottom edge in fractions of the original picture.
+    """
+    from course_lib.files import plain, whole, write_text
+    from course_lib.photos import read_photo
+    from course_lib.systems import find_system
+
+    open_witness = find_system(system).function("witness")
+    if json and not json.name.endswith(".json"):
+        raise UsageError(f"--json {json}: give a file name that ends in .json.")
+    if figure and figure.suffix.lower() not in (".png", ".jpg", ".svg", ".pdf"):
+        raise UsageError(f"--figure {figure}: give a name that ends in .png, .jpg, .svg or .pdf.")
+    seen = read_photo(picture)
+    verdict = open_witness(weights).examine(seen)
+    print(f"{picture.name}: {verdict}")
+    if json:
+        box = list(verdict.box) if verdict.box else None
+        answer = {"system": system, "picture": picture.name, **plain(verdict), "box": box}
+        write_text(json, dumps(answer, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        print(f"wrote {json}")
+    if figure:
+        from course_lib.witness import picture_of
+
+        with whole(figure) as partial:
+            picture_of(seen, verdict).savefig(partial, format=figure.suffix[1:].lower())
+        print(f"wrote {figure}")
+
+
+@app.command(
+    rich_help_panel=SYSTEMS,
+    epilog=_examples(("course protect traces in.jpg out.png", "write the protected picture")),
+)
+def protect(
+    system: SystemName,
+    picture: Annotated[
+        Path, typer.Argument(metavar="PICTURE", help="The picture to be published.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT.png", help="Where the protected picture goes, as PNG."),
+    ],
+    weights: Weights = None,
+) -> None:
+    """Prepare a picture, so that a crop of it can be located later.
+
+    Systems that read what is in every photograph anyway leave it as it is, and the command says so.
+    """
+    from PIL import Image
+
+    from course_lib.files import whole
+    from course_lib.photos import read_photo
+    from course_lib.systems import find_system
+
+    open_witness = find_system(system).function("witness")
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"{out}: give a name that ends in .png; JPEG would change the picture.")
+    original = read_photo(picture)
+    protected = open_witness(weights).protect(original)
+    with whole(out) as partial:
+        Image.fromarray(protected).save(partial, format="PNG")
+    unchanged = " (unchanged: this system needs no protection)" * bool(
+        (protected == original).all()
+    )
+    print(f"wrote {out}{unchanged}")
 
 
 @measure_app.command(

@@ -1,12 +1,16 @@
 """The command line: helps like a page of documentation, and errors are one clear line."""
 
 import importlib.metadata
+import json
+import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from course_lib import cli, paths
+from course_lib import cli, paths, systems
 from course_lib.errors import CourseError
 from tests.small_course import course, lesson, parameters
 
@@ -132,3 +136,126 @@ def test_the_installed_command(tmp_path):
     loaded = subprocess.run([sys.executable, "-c", quick], capture_output=True, text=True)
     heavy = {"torch", "cv2", "papermill", "nbconvert", "numpy"} & set(loaded.stdout.split())
     assert not heavy, "help must answer at once"
+
+
+# --- systems ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Enter a small system with all abilities and one with none into the table of systems."""
+    for name, package in (("small", "tests.small_system"), ("bare", "tests")):
+        monkeypatch.setitem(systems.SYSTEMS, name, systems.System(name, package, "for tests"))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Return a folder with a dark and a bright picture."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, level in (("dark", 40), ("light", 200)):
+        Image.fromarray(np.full((64, 96, 3), level, np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+def test_train_writes_weights_and_resumes(call, small, pictures, tmp_path):
+    out = tmp_path / "weights"
+    train = ["train", "small", "--profile", "smoke", "--photos", str(pictures), "--out", str(out)]
+    code, said, err = call(*train, "--limit-minutes", "0")
+    assert code == 3 and not err and "Time is up at step 1 of 30" in said
+    code, said, err = call(*train)
+    assert code == 2 and err.startswith("Error: ") and "holds a run of small/rings" in err
+    code, said, err = call(*train, "--resume")
+    assert code == 0 and not err
+    assert "Going on from step 1," in said and "step 30/30" in said
+    assert f"wrote {out / 'rings.safetensors'}" in said and "later.safetensors" in said
+    card = json.loads((out / "rings.json").read_text())
+    assert card["command"] == "course train small --profile smoke --photos pictures"
+    assert card["photos"] == [{"name": "pictures", "count": 2, "licences": {"not stated": 2}}]
+    code, said, err = call(*train, "--resume")
+    assert code == 0 and "Everything is trained already" in said
+    code, said, _ = call("train", "small", "--profile", "smoke", "--seed", "4")
+    assert code == 0 and (paths.COURSE.root / "trained/small-smoke/rings.safetensors").exists()
+
+
+def test_train_stopped_by_ctrl_c_ends_with_130(call, small, tmp_path, monkeypatch):
+    from tests.small_training import Small
+
+    def interrupted(self, step):
+        if step == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Small, "lr", interrupted)
+    code, said, err = call("train", "small", "--profile", "smoke", "--out", str(tmp_path / "w"))
+    assert code == 130 and not err
+    assert "Interrupted at step 6 of 30, saved in" in said and "with --resume" in said
+
+
+def test_evaluate_prints_and_writes_the_same(call, small, pictures, tmp_path):
+    place = tmp_path / "r.json"
+    evaluate = ["evaluate", "small", "--photos", str(pictures), "--json", str(place)]
+    code, said, err = call(*evaluate, "--lens", "simulated")
+    assert code == 0 and not err and "crop_accuracy" in said and "0.860" in said
+    measured = json.loads(place.read_text())
+    assert measured["photos"] == 2 and measured["rows"][0]["value"] == 0.5
+    assert measured["rows"][0]["lens"] == "simulated"
+    assert call(*evaluate, "--limit", "1")[0] == 0
+    assert json.loads(place.read_text())["photos"] == 1
+
+
+def test_locate_answers_in_words_json_and_a_figure(call, small, pictures, tmp_path):
+    files = ["--json", str(tmp_path / "v.json"), "--figure", str(tmp_path / "v.png")]
+    code, said, err = call("locate", "small", str(pictures / "light.png"), *files)
+    assert code == 0 and not err
+    assert said.startswith("light.png: cropped (score 0.78), 38% of the original is left")
+    verdict = json.loads((tmp_path / "v.json").read_text())
+    assert verdict["cropped"] and verdict["box"] == [0.25, 0.25, 0.75, 1.0]
+    assert verdict["evidence"] == {"means": [200, 200, 200]} and verdict["system"] == "small"
+    with Image.open(tmp_path / "v.png") as figure:
+        assert figure.size[0] > 500
+    code, said, _ = call("locate", "small", str(pictures / "dark.png"))
+    assert code == 0 and said.startswith("dark.png: not cropped (score 0.16)")
+
+
+def test_protect_writes_a_png(call, small, pictures, tmp_path):
+    code, said, err = call("protect", "small", str(pictures / "dark.png"), str(tmp_path / "p.png"))
+    assert code == 0 and not err and "unchanged" in said
+    with Image.open(tmp_path / "p.png") as written, Image.open(pictures / "dark.png") as original:
+        assert np.array_equal(written, original)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("train nothing", "there is no system 'nothing'; choose one of traces"),
+        ("train bare", "bare cannot be trained; systems that can: "),
+        ("train small --profile fast", "choose one of smoke, cpu, gpu"),
+        ("train small --photos nowhere", "nowhere"),
+        ("train small --profile smoke --nodes 2", "torchrun --nnodes 2"),
+        ("evaluate bare --photos . --json r.json", "bare has no evaluation"),
+        ("evaluate small --photos . --json r.txt", "ends in .json"),
+        ("evaluate small --photos . --json r.json --lens odd", "choose simulated or none"),
+        ("evaluate small --photos nowhere --json r.json", "nowhere"),
+        ("locate bare x.png", "bare examines no pictures"),
+        ("locate small x.png --figure v.gif", "ends in .png, .jpg, .svg or .pdf"),
+        (
+            "locate small PICTURE --weights nowhere",
+            "no trained weights small/bright lie in nowhere",
+        ),
+        ("protect bare x.png y.png", "bare examines no pictures"),
+        ("protect small x.png y.jpg", "JPEG would change the picture"),
+    ],
+)
+def test_wrong_use_of_systems(call, small, pictures, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    picture = str(pictures / "light.png")
+    code, said, err = call(*[picture if word == "PICTURE" else word for word in arguments.split()])
+    assert code == 2 and not said
+    assert err.startswith("Error: ") and err.count("\n") == 1
+    assert says.lower() in err.lower()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["course", "pictures"]
+
+
+def test_a_missing_picture_is_code_1(call, small):
+    code, _, err = call("locate", "small", "nowhere.png")
+    assert code == 1 and "nowhere.png: does not exist" in err

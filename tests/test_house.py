@@ -21,7 +21,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "course_lib"
-UNTRACKED = {".git", ".venv", "executed", "__pycache__", "build"}  # in an unpacked archive
+# In an unpacked archive, which git does not know.
+UNTRACKED = {".git", ".venv", "executed", "trained", "__pycache__", "build"}
 
 
 def list_files() -> list[Path]:
