@@ -42,8 +42,8 @@ def falloff(r: Any, strength: float = 1.0) -> Any:
     r : float or array
         Radius from the optical centre; 1 in the corners.
     strength : float
-        0 leaves the picture as it is, 1 is the full polynomial of `gain`. Real lenses lie at
-        0 to 0.25.
+        0 leaves the picture as it is, 1 is the full polynomial of `gain`. Six cameras
+        measured for the course lie at 0.04 to 0.26 by shape, 0.04 to 0.39 by their corners.
 
     Returns
     -------

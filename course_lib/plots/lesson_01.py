@@ -140,6 +140,7 @@ def radius_maps(shape: tuple[int, int], centers: Sequence[tuple[float, float]]) 
     """Draw maps of the radius with its contour lines, one for each optical centre."""
     figure, axes = plt.subplots(1, len(centers), figsize=(PAGE_WIDTH, 2.9))
     height, width = shape
+    levels = [0.25, 0.5, 0.75]
     places = (
         (0, 0, "left", "top"),
         (0, height - 1, "left", "bottom"),
@@ -149,11 +150,23 @@ def radius_maps(shape: tuple[int, int], centers: Sequence[tuple[float, float]]) 
     for axis, center in zip(axes, centers, strict=True):
         r = radius(shape, center)
         picture = axis.imshow(r, vmin=0, vmax=1.3, cmap="cividis")
-        lines = axis.contour(r, levels=[0.25, 0.5, 0.75, 1], colors="white")
-        axis.clabel(lines, fontsize=9)
-        axis.plot(center[0] * width, center[1] * height, "+", color="white", markersize=12)
-        for x, y, ha, va in places:
-            axis.text(x, y, f" {r[y, x]:.2f} ", ha=ha, va=va, fontsize=11, color=INK, weight="bold")
+        lines = axis.contour(r, levels=[*levels, 1], colors="white")
+        x, y = center[0] * width, center[1] * height
+        half_diagonal = np.hypot(width, height) / 2
+        axis.clabel(lines, levels, fontsize=9, manual=[(x - f * half_diagonal, y) for f in levels])
+        axis.plot(x, y, "+", color="white", markersize=12)
+        for column, row, ha, va in places:
+            axis.text(
+                column,
+                row,
+                f" {r[row, column]:.2f} ",
+                ha=ha,
+                va=va,
+                fontsize=11,
+                color=INK,
+                weight="bold",
+                path_effects=[patheffects.withStroke(linewidth=4, foreground="white")],
+            )
         axis.set(title=f"optical centre at {center}", xticks=[], yticks=[])
     figure.colorbar(picture, ax=axes, label="r", shrink=0.8)
     return figure
@@ -203,7 +216,7 @@ def falloffs(strengths: Sequence[float], cos4: np.ndarray, half_angle: float) ->
         values = falloff(r, strength)
         axis.plot(r, values, style, color=viridis(0.85 - 0.8 * strength))
         axis.text(1.01, values[-1], f"{strength:.0%}", va="center")
-    axis.plot(r[::20], cos4[::20], "s", color=CHANNELS["red"], markersize=5)
+    axis.plot(r[::22], cos4[::22], "s", color=CHANNELS["red"], markersize=5)
     said = f"squares: cos⁴ law (light), half angle {half_angle:g}°"
     axis.text(0.6, 0.46, said, color=CHANNELS["red"])
     axis.text(0.02, 0.1, "lines: the paper's polynomial (pixel values)\nat four strengths")

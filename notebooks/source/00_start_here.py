@@ -58,13 +58,15 @@ lesson = start("00", profile=profile, seed=seed, photos=photos)
 # the trained systems use. A line with `assert` under it states what must be true of it.
 #
 # **Claims.** Lines that begin with ✓ are sentences of the lesson that were just checked against
-# fresh measurements. If one stops being true, the lesson fails, on purpose.
+# numbers computed in this run (or, where the lesson says so, stored measurements). If one stops
+# being true, the lesson fails, on purpose.
 #
 # **Errors** that are meant for you have plain names: `UsageError` says that something was asked
 # that cannot be, and what to ask instead.
 #
-# **Profiles.** The same lesson runs at three sizes, and says the same at all of them. `auto` takes
-# `$COURSE_PROFILE` if it is set, a GPU if there is one, and the laptop otherwise.
+# **Profiles.** The same lesson runs at three sizes, and says the same at all of them, except where
+# the smallest is too small to say. `auto` takes `$COURSE_PROFILE` if it is set, a GPU if there is
+# one, and the laptop otherwise.
 #
 # | profile | for | a lesson takes |
 # |---|---|---|
@@ -159,9 +161,9 @@ assert Box.from_pixels(*cut.to_pixels(photo.shape), photo.shape).to_pixels(
 # hint: A slice is a window on the same memory. Return a copy, or drawing on the crop changes the picture.
 
 # %% [markdown]
-# The opposite of cutting is to put the piece back in its place in an otherwise empty frame. Systems
-# 2 and 3 do it before they look for the watermark: the network must see everything where it used to
-# be.
+# The opposite of cutting is to put the piece back in its place in an otherwise empty frame. System
+# 2 ends with it: once the place of a piece is known, it can be put back. System 3 needs it before
+# it can fill in the rest.
 
 # %% quote="course_lib.geometry.paste" exercise="0.2" minutes=10 difficulty=1
 # hint: The same slice as in crop, on the left-hand side of an assignment.
@@ -246,10 +248,10 @@ show(
 # ## How sure may we be?
 #
 # **Idea.** "It found the crop in 17 of 20 photographs" is 85 %, but with 20 *other* photographs it
-# might have been 14 or
-# 19. The *bootstrap* estimates that spread from the 20 alone: draw 20 of them **with replacement**,
-#     compute the share, do so two thousand times, and report the range that holds the middle 95 %
-#     of the answers. Every table in this course carries such an interval, and n.
+# might have been fourteen or nineteen. The *bootstrap* estimates that spread from the 20 alone:
+# draw 20 of them **with replacement**, compute the share, do so two thousand times, and report the
+# range that holds the middle 95 % of the answers. Every estimate from a set of photographs in this
+# course carries such an interval, and n.
 
 # %% quote="course_lib.metrics.replicates" exercise="0.5" minutes=15 difficulty=2
 # hint: rng.integers(0, n, size=n) draws n places with replacement.
@@ -264,7 +266,7 @@ means = replicates(found, np.mean, rounds=2000, rng=np.random.default_rng(seed))
 estimate = bootstrap(found, seed=seed)
 show(
     plots.resampled_shares(means, estimate, step=1 / 20),
-    alt="A histogram of resampled shares from about 0.6 to 1.0 with its middle 95 per cent shaded.",
+    alt="A histogram of resampled shares from 0.55 to 1 with its middle 95 per cent shaded.",
     caption="What 17 of 20 is worth: a wide interval.",
 )
 print(f"share found: {estimate}")
