@@ -42,6 +42,7 @@ Row = dict[str, Any]
 
 PHOTO_FIELDS = {
     "photo": "file name",
+    "folder": "folder of the file inside the one that was measured",
     "source, licence, camera": "from the manifest; camera from EXIF without one",
     "counted": "whether the summary counts it: the first photo of each camera model",
     "size": "width and height in pixels, as measured",
@@ -332,7 +333,9 @@ def _pictures(
 
 
 def _identity(photo: Photo, origin: Origin) -> Row:
-    return {"photo": PurePosixPath(photo.name).name} | asdict(origin)
+    place = PurePosixPath(photo.name)
+    folder = "" if place.parent == PurePosixPath(".") else str(place.parent)
+    return {"photo": place.name, "folder": folder} | asdict(origin)
 
 
 def _photo_row(picture: np.ndarray) -> Row:
