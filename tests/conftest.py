@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 import pytest
 from hypothesis import settings
@@ -19,6 +20,9 @@ SWITCHES = [
 os.environ.setdefault("MPLBACKEND", "Agg")
 for name in ("COURSE_PHOTOS", "COURSE_PROFILE"):  # a reader's own settings are no part of a test
     os.environ.pop(name, None)
+# Where tests were started in the background, Ctrl-C is ignored, and programs would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("course", deadline=None)  # a busy machine is no failure
 settings.load_profile("course")
 
