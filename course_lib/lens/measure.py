@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from course_lib.errors import CourseError, PhotoError, UsageError
+from course_lib.files import write_text
 from course_lib.lens.flatfield import brightness_map, estimate_strength, fit_falloff, unevenness
 from course_lib.lens.fringes import Fringes, Magnification, measure_fringes
 from course_lib.lens.model import Lens
@@ -307,13 +308,7 @@ def write_json(path: Path, measured: dict[str, Any]) -> None:
                 for name, item in value.items()
             )
             lines.append(f" {json.dumps(key)}: {{\n  {items}\n }}" if items else f' "{key}": {{}}')
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise CourseError(f"{path}: cannot be written ({error.strerror}).") from error
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _pictures(

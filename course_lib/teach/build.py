@@ -18,6 +18,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from course_lib.errors import CourseError
+from course_lib.files import write_text
 from course_lib.paths import COURSE, CourseTree
 from course_lib.teach.check import exercises_of, find
 from course_lib.teach.outputs import code_cells
@@ -107,7 +108,7 @@ def build(tree: CourseTree = COURSE, syllabus: Sequence[Entry] = SYLLABUS) -> li
             continue
         if path.parent == tree.exercises:
             _keep_edited(path)
-        _write(path, text)
+        write_text(path, text)
         written.append(path)
     if planned.problems:
         raise ProblemsError(planned.problems)
@@ -263,7 +264,7 @@ def notebook_text(notebook: Any) -> str:
 
 def write_notebook(path: Path, notebook: Any) -> None:
     """Write a notebook at once: there is never half a file under its name."""
-    _write(path, notebook_text(notebook))
+    write_text(path, notebook_text(notebook))
 
 
 def _check_problems(lesson: LessonSource) -> list[Problem]:
@@ -390,10 +391,3 @@ def _keep_edited(path: Path) -> None:
         count += 1
         kept = path.with_name(f"{path.stem}{EDITED}-{count}.ipynb")
     path.rename(kept)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)

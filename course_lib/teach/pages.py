@@ -20,6 +20,7 @@ from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from course_lib.errors import CourseError
+from course_lib.files import whole, write_text
 from course_lib.paths import CourseTree
 from course_lib.teach.formulas import FormulaError, mathml
 from course_lib.teach.outputs import INTERACTIVE, CellError, code_cells
@@ -133,12 +134,12 @@ def write_site(tree: CourseTree, out: Path, records: Mapping[str, Mapping[str, A
     for page in shown:
         try:
             html, remarks = render_page(tree, out, page, shown)
-            _write(out / f"{page.name}.html", html)
+            write_text(out / f"{page.name}.html", html)
             problems += [f"{page.name}: {remark}" for remark in remarks]
         except PageError as error:
             (out / f"{page.name}.html").unlink(missing_ok=True)
             problems.append(f"{page.name}: {error}")
-    _write(out / "index.html", render_index(tree, out, records))
+    write_text(out / "index.html", render_index(tree, out, records))
     return problems
 
 
@@ -314,10 +315,8 @@ def _redirect(link: Tag, tree: CourseTree, out: Path, shown: set[str]) -> list[s
         return [f"the link {href} leads nowhere"]
     if target.is_file() and target.stat().st_size <= MAX_COPY_BYTES:
         copy = out / FILES / target.relative_to(root)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        partial = copy.with_name(copy.name + ".partial")
-        shutil.copyfile(target, partial)
-        partial.replace(copy)
+        with whole(copy) as partial:
+            shutil.copyfile(target, partial)
         target = copy
     link["href"] = quote(Path(os.path.relpath(target, out.resolve())).as_posix()) + fragment
     return []
@@ -449,10 +448,3 @@ def _row(tree: CourseTree, out: Path, page: Page) -> dict[str, Any]:
         "notebook": quote(page.name) + ".ipynb",
         "errors": [textwrap.shorten(error, 160) for error in errors],
     }
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file beside its place and rename it when it is whole."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)

@@ -26,6 +26,7 @@ from rich.markup import escape
 
 import course_lib
 from course_lib.errors import CourseError, UsageError
+from course_lib.files import write_text
 from course_lib.paths import CourseTree
 from course_lib.profiles import resolve
 from course_lib.teach import progress
@@ -355,13 +356,8 @@ def read_state(out: Path) -> dict[str, dict[str, Any]]:
 
 def write_state(out: Path, records: Mapping[str, Any]) -> None:
     """Write the records of all lessons, whole or not at all."""
-    _write(out / STATE_FILE, json.dumps({"lessons": dict(sorted(records.items()))}, indent=1))
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text + "\n", encoding="utf-8", newline="\n")
-    partial.replace(path)
+    state = {"lessons": dict(sorted(records.items()))}
+    write_text(out / STATE_FILE, json.dumps(state, indent=1) + "\n")
 
 
 class _Worker:
@@ -677,7 +673,7 @@ def _publish(
         write_notebook(plan.lesson.path, result)
         published += 1
     tree.assets.mkdir(exist_ok=True)
-    _write(cards_path, json.dumps(dict(sorted(cards.items())), indent=2))
+    write_text(cards_path, json.dumps(dict(sorted(cards.items())), indent=2) + "\n")
     try:
         build(tree)
     except CourseError as error:

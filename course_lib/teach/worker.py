@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from course_lib.files import whole
 from course_lib.teach.outputs import CellError, code_cells, executed_copy, find_errors, first_line
 
 SAMPLE_SECONDS = 0.2
@@ -217,9 +218,8 @@ def run_lesson(job: Job, say: Callable[[dict[str, Any]], None]) -> Outcome:
     course.pop("executed", None)
     if not outcome.errors:
         course.executed = nbformat.NotebookNode(source=job.source, profile=job.profile)
-    partial = Path(job.target + ".partial")
-    nbformat.write(result, partial)
-    partial.replace(job.target)
+    with whole(Path(job.target)) as partial:
+        nbformat.write(result, partial)
     return outcome
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.errors import UsageError
-from course_lib.traces.examples import PATCHES
+from course_lib.traces.examples import PATCHES, shuffle_labels
 
 EMBEDDING = 64
 """Numbers that a network says about one patch, or about the thumbnail."""
@@ -232,7 +232,7 @@ def in_turns(network: nn.Module, patches: Tensor, order: Order = "rolled") -> Te
         (n, 3, h, w) to (n, d).
     patches : (n, 16, 3, h, w)
     order : "rolled", "aligned" or "together"
-        "rolled" is the paper's cure: in turn k photograph i sends patch k + i, so that a turn
+        "rolled" is the paper's cure: in turn k photograph i sends patch k − i, so that a turn
         holds all cells equally if n is a multiple of 16. "aligned" is the leak: every photograph
         sends patch k. "together" sends all patches of all photographs at once, which mixes the
         cells as well and is faster. In evaluation the three agree.
@@ -246,12 +246,9 @@ def in_turns(network: nn.Module, patches: Tensor, order: Order = "rolled") -> Te
     n, count = patches.shape[:2]
     if order == "together":
         return network(patches.flatten(0, 1)).unflatten(0, (n, count))
-    photo = torch.arange(n, device=patches.device)
-    step = photo if order == "rolled" else torch.zeros_like(photo)
-    turns = [network(patches[photo, (k + step) % count]) for k in range(count)]  # (n, d) each
-    cells = torch.arange(count, device=patches.device)
-    when = (cells - step[:, None]) % count  # (n, 16): the turn in which each patch went through
-    return torch.stack(turns, dim=1)[photo[:, None], when]
+    mixed = shuffle_labels(patches) if order == "rolled" else patches
+    turns = torch.stack([network(mixed[:, k]) for k in range(count)], dim=1)  # (n, 16, d)
+    return shuffle_labels(turns, undo=True) if order == "rolled" else turns
 
 
 def with_coordinates(thumbnail: Tensor) -> Tensor:
