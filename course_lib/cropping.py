@@ -1,5 +1,6 @@
 """The explorer of lesson 00: the reader crops a photograph and sees what is left of it."""
 
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -82,11 +83,8 @@ def draw(photo: np.ndarray, cut: Box) -> np.ndarray:
 
 def explorer(photos: PhotoSource | None = None) -> Explorer:
     """Assemble the crop explorer for some photographs (the embedded ones by default)."""
-    pictures: dict[str, np.ndarray] = {}
-    for photo, picture in (photos or embedded()).pictures():
-        pictures[photo.name] = picture
-        if len(pictures) == MOST_PHOTOS:
-            break
+    chosen = islice((photos or embedded()).pictures(), MOST_PHOTOS)
+    pictures = {photo.name: picture for photo, picture in chosen}
     controls: list[Control] = [
         Slider("size", "Size", 20, 100, 1, 60, unit="%", help="Side kept, in both directions."),
         Slider("left", "Left edge", 0, 80, 1, 20, unit="%", help="Where the frame begins."),
