@@ -253,10 +253,23 @@ def find(system: str, variant: str, folder: Path | None = None) -> Path:
 
 
 def describe_photos(photos: PhotoSource) -> list[dict[str, Any]]:
-    """Describe training pictures for a card: name of the source, count, licences with counts."""
-    licences = Counter(photo.licence or "not stated" for photo in photos)
-    name = Path(photos.name).name  # a folder's place on this machine is nobody's business
-    return [{"name": name, "count": len(photos), "licences": dict(licences.most_common())}]
+    """Describe training pictures for a card: an entry for each origin, the largest first.
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``count``, and ``licences`` with a count each. Photographs whose origin nobody
+        states come under the name of the source.
+    """
+    rest = Path(photos.name).name  # a folder's place on this machine is nobody's business
+    licences: dict[str, Counter[str]] = {}
+    for photo in photos:
+        licences.setdefault(photo.origin or rest, Counter())[photo.licence or "not stated"] += 1
+    entries = [
+        {"name": name, "count": each.total(), "licences": dict(each.most_common())}
+        for name, each in licences.items()
+    ]
+    return sorted(entries, key=lambda entry: -entry["count"])
 
 
 @cache

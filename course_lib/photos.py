@@ -18,6 +18,7 @@ What becomes of unusual files
   (nothing says what their white is), sides under 32 pixels, more than 120 million pixels
 """
 
+import csv
 import errno
 import io
 import os
@@ -42,6 +43,8 @@ MAX_PIXELS = 120_000_000  # above the largest cameras, below what would fill a l
 # Only formats that hold photographs: some of Pillow's other readers start external programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 VARIABLE = "COURSE_PHOTOS"
+MANIFEST = "manifest.csv"
+"""File beside photographs that says where each is from: columns file, source, licence."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,12 @@ def folder(directory: str | Path) -> PhotoSource:
     Unicode's normal form C, whatever the file system and the locale. Hidden files and folders are
     left out. Links to folders are followed, each real folder is visited once, so a loop ends.
 
+    A file ``manifest.csv`` says where photographs are from, in columns ``file`` (the path from its
+    own folder, with ``/``), ``source`` and ``licence``; others may be there too. It may lie in the
+    folder of a photograph, links followed, or up to two folders above; the nearest counts. It gives
+    photographs their ``origin`` and ``licence``. A file of that name without these columns is
+    something else, and is passed over.
+
     Parameters
     ----------
     directory : str or Path
@@ -218,7 +227,8 @@ def folder(directory: str | Path) -> PhotoSource:
             raise UsageError(f"{root} holds no picture that can be read. {skipped[0][1]}")
         kinds = ", ".join(extension[1:] for extension in EXTENSIONS)
         raise UsageError(f"{root} holds no pictures: put photographs in it ({kinds}).")
-    photos = [Photo(name, _reader(path), path=path) for name, path in found]
+    stated = _Manifests()
+    photos = [Photo(name, _reader(path), *stated.of(path), path=path) for name, path in found]
     return PhotoSource(str(root), photos, skipped)
 
 
@@ -455,6 +465,40 @@ def _is_directory(path: Path) -> bool:
         return path.is_dir()
     except OSError:  # a link that leads nowhere
         return False
+
+
+class _Manifests:
+    """Reads each `MANIFEST` once, and finds a photograph's line in the nearest."""
+
+    ABOVE = 2  # folders above the photograph's own that are looked in
+
+    def __init__(self) -> None:
+        self.known: dict[Path, dict[str, tuple[str, str]] | None] = {}
+
+    def of(self, path: Path) -> tuple[str, str]:
+        """Return licence and origin of a photograph, empty where nothing states them."""
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError):  # a link that leads back to itself
+            return "", ""
+        for folder in list(real.parents)[: 1 + self.ABOVE]:
+            if folder not in self.known:
+                self.known[folder] = self._read(folder / MANIFEST)
+            lines = self.known[folder]
+            if lines is not None:
+                return lines.get(real.relative_to(folder).as_posix(), ("", ""))
+        return "", ""
+
+    def _read(self, place: Path) -> dict[str, tuple[str, str]] | None:
+        """Read a manifest; nothing when there is none, or another kind of file has its name."""
+        try:
+            if not place.is_file():
+                return None
+            with place.open(encoding="utf-8-sig", newline="") as file:
+                rows = csv.DictReader(file, restval="")
+                return {row["file"]: (row["licence"], row["source"]) for row in rows}
+        except (OSError, ValueError, KeyError, csv.Error):
+            return None
 
 
 def _reader(path: Path) -> Callable[[], np.ndarray]:

@@ -1,8 +1,12 @@
 """Predict, then look: the reader commits to an answer before the truth is shown."""
 
 import html
+import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
 import ipywidgets
@@ -10,11 +14,16 @@ import numpy as np
 from IPython.display import display
 
 from course_lib.cropping import fit
-from course_lib.errors import UsageError
+from course_lib.errors import CourseError, UsageError
 from course_lib.explorer import encode
+from course_lib.files import write_text
 from course_lib.geometry import Box, crop
+from course_lib.metrics import Estimate, bootstrap
+from course_lib.paths import COURSE
 
 MARK = (255, 209, 102)
+RECORDS = COURSE.root / "trained" / "games"
+"""Where readers' scores are kept; Git leaves this folder out."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,45 @@ def where_from(
     return rounds
 
 
+def past(record: Path) -> Estimate | None:
+    """Say how well a reader did in all sittings of a game so far.
+
+    Only the first answer to each picture counts: whoever has seen the truth knows it.
+
+    Parameters
+    ----------
+    record : Path
+        The file that a `Game` kept, such as ``RECORDS / "cropped.json"``.
+
+    Returns
+    -------
+    Estimate or None
+        Share of right answers, with its interval; None when nothing was answered yet.
+
+    Raises
+    ------
+    CourseError
+        The file holds something else.
+    """
+    first: dict[int, bool] = {}
+    for one in _recorded(record):
+        first.setdefault(one["picture"], one["answer"] == one["truth"])
+    return bootstrap(list(first.values())) if first else None
+
+
+def _recorded(record: Path) -> list[dict[str, Any]]:
+    """Read the answers in a file, oldest first; none if there is no file yet."""
+    try:
+        answers = json.loads(record.read_text(encoding="utf-8"))["answers"]
+        return [{key: one[key] for key in ("picture", "answer", "truth")} for one in answers]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise CourseError(
+            f"{record}: holds no answers of a game ({error!r}). Move or delete it to begin anew."
+        ) from None
+
+
 class Game:
     """A few rounds of one question, played with buttons, by mouse or keyboard.
 
@@ -75,11 +123,15 @@ class Game:
         The answers to choose from; a guess is right one time in ``len(options)``.
     rounds : sequence of Round
         All pictures must have one shape.
+    record : Path, optional
+        A JSON file to which every answer is added, so that several sittings add up; see `past`.
 
     Raises
     ------
     UsageError
         When there are no rounds, a truth is no option, or the pictures differ in shape.
+    CourseError
+        The record holds something else, or cannot be written.
 
     Attributes
     ----------
@@ -87,7 +139,13 @@ class Game:
         What the reader said, in order.
     """
 
-    def __init__(self, question: str, options: Sequence[str], rounds: Sequence[Round]) -> None:
+    def __init__(
+        self,
+        question: str,
+        options: Sequence[str],
+        rounds: Sequence[Round],
+        record: Path | None = None,
+    ) -> None:
         if not rounds:
             raise UsageError("A game needs at least one round.")
         for one in rounds:
@@ -98,6 +156,8 @@ class Game:
                 or one.picture.shape != rounds[0].picture.shape
             ):
                 raise UsageError("All pictures of a game must have the same shape.")
+        self.record = record
+        self._before = past(record) if record else None
         self.options = list(options)
         self.rounds = list(rounds)
         self.answers: list[tuple[str, str]] = []
@@ -142,12 +202,20 @@ class Game:
             raise UsageError(f"{option!r} is none of the options {', '.join(self.options)}.")
         if self._open is None:
             raise UsageError("This round was answered already; press Next.")
-        one, self._open = self._open, None
+        one = self._open
+        if self.record:
+            self._keep(self.record, one, option)  # first, so that an answer is kept or refused
+        self._open = None
         self.answers.append((option, one.truth))
         self.image.value = encode(one.reveal)
         verdict = "✓ Right." if option == one.truth else f"✗ You said {option}; it is {one.truth}."
         self._say(f"{verdict} {one.why}")
         self._enable(asking=False)
+
+    def _keep(self, record: Path, one: Round, option: str) -> None:
+        """Add an answer to what the file holds by now: another sitting may write to it as well."""
+        said = {"picture": zlib.crc32(one.picture.tobytes()), "answer": option, "truth": one.truth}
+        write_text(record, json.dumps({"answers": [*_recorded(record), said]}, indent=1) + "\n")
 
     def _ask(self) -> None:
         """Show the next picture."""
@@ -166,6 +234,8 @@ class Game:
         score = f"{self.right} of {len(self.answers)} right; {chance}" if self.answers else chance
         place = min(len(self.answers) + (self._open is not None), len(self.rounds))
         end = " That was the last one." if self.finished else ""
+        if self._before:
+            score += f"; {self._before.value:.0%} of {self._before.n} in earlier sittings"
         self.words.value = (
             f'<p role="status" aria-live="polite">{html.escape(text)}{end}<br>'
             f"<small>Picture {place} of {len(self.rounds)} · {score}.</small></p>"

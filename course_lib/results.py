@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import HORIZONTALS
 from rich.table import Table
 
 from course_lib.errors import CourseError
@@ -95,20 +96,30 @@ def write(results: Mapping[str, Any], path: Path) -> None:
 
 
 def table(results: Mapping[str, Any]) -> Table:
-    """Lay results out for a terminal: a line a row, and columns for the keys that occur."""
+    """Lay results out for a terminal: a line a row, and columns for the keys that occur.
+
+    A metric is named once for all of its rows that follow each other.
+    """
     rows: Sequence[Mapping[str, Any]] = results["rows"]
     used = [key for key in KEYS if any(key in each for each in rows)]
     title = "{system}, {checkpoint}, {photos} photographs, seed {seed}".format_map(results)
-    shown = Table(title=title, title_justify="left", title_style="")
-    for name in ("metric", *used):
-        shown.add_column(name)
+    shown = Table(
+        title=title, title_justify="left", title_style="", box=HORIZONTALS, pad_edge=False
+    )
+    shown.add_column("metric")
+    for name in used:
+        shown.add_column(name, no_wrap=True)
     for name in ("value", "95 % interval", "paper"):
-        shown.add_column(name, justify="right")
-    for each in rows:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for before, each in zip([{}, *rows], rows, strict=False):
+        again = before.get("metric") == each["metric"]
+        metric = "" if again else each["metric"].replace("_", " ")  # so that it can be broken
+        if before and not again:
+            shown.add_section()
         ends = [each["low"], each["high"]]
         interval = "" if None in ends else f"[{_short(ends[0])}, {_short(ends[1])}]"
-        keys = [str(each.get(key, "")) for key in used]
-        shown.add_row(each["metric"], *keys, _short(each["value"]), interval, _short(each["paper"]))
+        keys = [str(each.get(key, "")).replace(" - ", " -\n") for key in used]
+        shown.add_row(metric, *keys, _short(each["value"]), interval, _short(each["paper"]))
     return shown
 
 
@@ -116,4 +127,4 @@ def _short(value: float | None) -> str:
     """Three figures after the point for shares, fewer for large numbers."""
     if value is None:
         return ""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:z.3f}" if abs(value) < 10 else f"{value:z.1f}"

@@ -6,9 +6,9 @@ find these functions in them, each when it is needed:
 ==============  =========================================  =====================================
 command         function in the package                    returns
 ==============  =========================================  =====================================
-course train    train.stages(profile, photos, seed, out)   list of `course_lib.training.Stage`:
-                                                           tasks with their steps, trained one
-                                                           after another
+course train    train.stages(profile, photos, seed, out)   list of `course_lib.training.Stage`,
+                                                           tasks with their steps, and of `Solved`,
+                                                           found without steps; one after another
 course evaluate evaluate.evaluate(photos, *, weights,      results as `course_lib.results` wants
                 limit, seed, say)                          them
 course locate,  witness.witness(weights)                   a `course_lib.witness.Witness`

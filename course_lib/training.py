@@ -15,7 +15,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -136,6 +136,32 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Solved:
+    """A stage that needs no steps: what is fitted at once, such as trees or least squares.
+
+    It leaves weights and a card as any other stage, and is skipped when a run goes on. It cannot be
+    stopped half-way: an interruption leaves nothing, and the stage begins anew.
+
+    Parameters
+    ----------
+    system, variant : str
+        As for `Task`.
+    solve : callable
+        Returns named tensors or arrays, which are stored. The global generators are set from the
+        seed before.
+    photos, config, seed
+        As for `Task`.
+    """
+
+    system: str
+    variant: str
+    solve: Callable[[], Mapping[str, Any]]
+    photos: Sequence[Mapping[str, Any]] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Report:
     """What a run came to.
 
@@ -159,8 +185,8 @@ class Report:
         What has learned nothing, in words.
     metrics : dict
         From ``Task.evaluate``.
-    model : Module
-        The network, in evaluation mode.
+    model : Module or None
+        The network, in evaluation mode; None where something was solved that is no network.
     weights : Path or None
         The safetensors file, once finished.
     """
@@ -174,7 +200,7 @@ class Report:
     history: dict[str, np.ndarray]
     at_chance: tuple[str, ...]
     metrics: dict[str, Any]
-    model: nn.Module = field(repr=False)
+    model: nn.Module | None = field(repr=False)
     weights: Path | None
 
 
@@ -263,7 +289,7 @@ def fit(
 
 
 def run_stages(
-    stages: Sequence[Stage],
+    stages: Sequence[Stage | Solved],
     out: Path,
     *,
     resume: bool = False,
@@ -274,7 +300,7 @@ def run_stages(
 
     Parameters
     ----------
-    stages : sequence of Stage
+    stages : sequence of Stage and Solved
         A later one may read what an earlier one left in ``out``.
     out : Path
         Folder for all of them.
@@ -295,11 +321,53 @@ def run_stages(
     for stage in stages:
         if resume and _is_finished(stage, out):
             continue
+        if isinstance(stage, Solved):
+            reports.append(_solve(stage, out, **options))
+            continue
         left = None if limit_s is None else limit_s - (time.monotonic() - began)
         reports.append(fit(stage.task, out, stage.steps, resume=resume, limit_s=left, **options))
         if not reports[-1].finished:
             break
     return reports
+
+
+def _solve(
+    stage: Solved,
+    out: Path,
+    *,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    command: str = "",
+    console: Console | None = None,
+    **_: Any,
+) -> Report:
+    """Solve a stage in the first process and write its weights; the others wait."""
+    name = f"{stage.system}/{stage.variant}"
+    path = out / f"{stage.variant}.safetensors"
+    if path.exists():
+        raise UsageError(f"{out} holds a run of {name}: resume it, or choose another folder.")
+    fabric, _precision = _fabric("32", device, devices, nodes)
+    began = time.monotonic()
+    if fabric.is_global_zero:
+        console = console or Console(force_jupyter=False, highlight=False, soft_wrap=True)
+        _seed(stage.seed)
+        tensors = stage.solve()
+        seconds = time.monotonic() - began
+        card = Card.of_this_machine(
+            stage.system,
+            stage.variant,
+            seed=stage.seed,
+            command=command,
+            photos=[dict(source) for source in stage.photos],
+            wall_seconds=round(seconds, 1),
+            config=plain(stage.config),
+        )
+        save(out, stage.variant, tensors, card)
+        console.print(f"{name} · solved in {_clock(seconds)}", markup=False)
+    fabric.barrier()  # a later stage may read the weights
+    seconds = time.monotonic() - began
+    return Report(name, 0, True, seconds, 0.0, 0.0, {}, (), {}, None, path)
 
 
 class _Run:
@@ -718,9 +786,10 @@ def _newest(out: Path, task: Task) -> Path | None:
     return max(cards).with_suffix(".safetensors") if cards else None
 
 
-def _is_finished(stage: Stage, out: Path) -> bool:
-    weights = out / f"{stage.task.variant}.safetensors"
-    return weights.is_file() and load(weights)[1].steps >= stage.steps
+def _is_finished(stage: Stage | Solved, out: Path) -> bool:
+    steps, made = (stage.steps, stage.task) if isinstance(stage, Stage) else (0, stage)
+    weights = out / f"{made.variant}.safetensors"
+    return weights.is_file() and load(weights)[1].steps >= steps
 
 
 def _below(prefix: str, tensors: Tensors) -> Tensors:

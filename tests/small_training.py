@@ -1,12 +1,15 @@
 """A small task for the tests of training, and a program that trains it.
 
     python -m tests.small_training OUT STEPS [devices=2] [resume=1] [pause=0.02] [batch=8]
+        [solved=1]
 
+With solved=1, a stage without steps comes first, and notes the process in which it is solved.
 Started with several devices, Lightning Fabric starts this program once more for each.
 """
 
 import json
 import math
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,7 +18,7 @@ import torch
 from torch import nn
 
 from course_lib.errors import CourseError
-from course_lib.training import Task, fit, share
+from course_lib.training import Solved, Stage, Task, fit, run_stages, share
 
 
 class Small(Task):
@@ -63,14 +66,30 @@ class Small(Task):
         return {"accuracy": (model(points).argmax(1) == label).float().mean().item()}
 
 
+def solved(out):
+    """Solve nothing much, and leave a file named after the process that did."""
+
+    def solve():
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"solved-by-{os.getpid()}").touch()
+        return {"line": torch.tensor([1.5, -0.5])}
+
+    return Solved("small", "line", solve, config={"points": 2})
+
+
 def main(out, steps, *words):
     options = dict(word.split("=") for word in words)
     task = Small(int(options.pop("batch", 8)), pause=float(options.pop("pause", 0)))
     task.accumulate = int(options.pop("accumulate", 1))
+    first = [solved(Path(out))] * int(options.pop("solved", 0))
     given = {"command": "train small", "save_every_s": 0.2}
     numbers = {name: int(value) for name, value in options.items()}
     try:
-        report = fit(task, Path(out), int(steps), device="cpu", **given, **numbers)
+        if first:
+            stages = [*first, Stage(task, int(steps))]
+            report = run_stages(stages, Path(out), device="cpu", **given, **numbers)[-1]
+        else:
+            report = fit(task, Path(out), int(steps), device="cpu", **given, **numbers)
     except CourseError as error:
         sys.exit(f"Error: {error}")
     print(json.dumps({"steps": report.steps, "chance": report.at_chance}))

@@ -165,6 +165,16 @@ def test_photos_on_a_card():
     ]
 
 
+def test_every_origin_is_listed_on_a_card():
+    stated = [("Ada", "CC0"), ("", "CC0"), ("Bo", "CC BY"), ("Bo", ""), ("Bo", "CC BY")]
+    photos = [Photo("x", lambda: None, licence, origin) for origin, licence in stated]
+    assert checkpoints.describe_photos(PhotoSource("/some/where/pictures", photos)) == [
+        {"name": "Bo", "count": 3, "licences": {"CC BY": 2, "not stated": 1}},
+        {"name": "Ada", "count": 1, "licences": {"CC0": 1}},
+        {"name": "pictures", "count": 1, "licences": {"CC0": 1}},
+    ]
+
+
 def test_a_number_that_is_not_finite_becomes_null(tmp_path):
     card = Card.of_this_machine("a", "b", metrics={"x": Estimate(1.0, float("nan"), np.inf, 1)})
     assert load(save(tmp_path, "b", {}, card))[1].metrics["x"]["low"] is None

@@ -195,7 +195,7 @@ def test_evaluate_prints_and_writes_the_same(call, small, pictures, tmp_path):
     place = tmp_path / "r.json"
     evaluate = ["evaluate", "small", "--photos", str(pictures), "--json", str(place)]
     code, said, err = call(*evaluate, "--lens", "simulated")
-    assert code == 0 and not err and "crop_accuracy" in said and "0.860" in said
+    assert code == 0 and not err and "crop accuracy" in said and "0.860" in said
     measured = json.loads(place.read_text())
     assert measured["photos"] == 2 and measured["rows"][0]["value"] == 0.5
     assert measured["rows"][0]["lens"] == "simulated"

@@ -48,7 +48,7 @@ FILES = list_files()
 # --- which way imports point ------------------------------------------------------------------
 
 SYSTEMS = {"traces", "rwn", "clrnet", "stegapos", "setcrop"}
-TOP = {"cli", "teach", "checks", "lesson"}  # above the systems; nothing below knows them
+TOP = {"cli", "teach", "checks", "plots", "lesson"}  # above the systems; nothing below knows them
 NO_PICTURES = {"errors", "files", "paths", "profiles", "teach", "checks"}  # all that teach may know
 PICTURE_LIBRARIES = {"cv2", "PIL", "skimage", "torch", "torchvision", "sklearn"}
 

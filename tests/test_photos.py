@@ -412,6 +412,87 @@ def test_what_may_not_be_read_is_refused_or_skipped(good):
     assert run[3].startswith(f"UsageError {root / 'album'} may not be read")
 
 
+# --- where photographs are from
+
+
+def manifest(folder, *lines, head="file,source,licence,width"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.csv").write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+
+
+def stated(directory):
+    return {photo.name: (photo.origin, photo.licence) for photo in photos.folder(directory)}
+
+
+@pytest.fixture
+def album(tmp_path, scene):
+    """album/one.png and album/seaside/summer/two.png"""
+    place = tmp_path / "album"
+    (place / "seaside" / "summer").mkdir(parents=True)
+    Image.fromarray(scene).save(place / "one.png")
+    Image.fromarray(scene).save(place / "seaside" / "summer" / "two.png")
+    return place
+
+
+def test_a_manifest_says_where_photographs_are_from(album):
+    manifest(album, 'one.png,Ada,"CC BY 4.0, see site",96', "seaside/summer/two.png,Zoë,,96")
+    assert stated(album) == {
+        "one.png": ("Ada", "CC BY 4.0, see site"),
+        "seaside/summer/two.png": ("Zoë", ""),
+    }
+    assert stated(album / "seaside" / "summer") == {"two.png": ("Zoë", "")}, "two folders above"
+
+
+def test_a_photograph_that_is_not_listed_has_no_origin(album):
+    manifest(album, "two.png,Ada,CC0,96")
+    assert set(stated(album).values()) == {("", "")}
+
+
+def test_the_nearest_manifest_counts_and_the_farthest_is_out_of_reach(album):
+    manifest(album, "one.png,far,CC0,1", "seaside/summer/two.png,far,CC0,1")
+    manifest(album / "seaside", "summer/two.png,near,CC0,1")
+    assert [origin for origin, _ in stated(album).values()] == ["far", "near"]
+    (album / "seaside" / "manifest.csv").unlink()
+    (album / "manifest.csv").unlink()
+    manifest(album.parent, "album/seaside/summer/two.png,far,CC0,1", "album/one.png,far,CC0,1")
+    assert [origin for origin, _ in stated(album).values()] == ["far", ""]
+
+
+@pytest.mark.parametrize("what", ["folder", "photograph"])
+def test_links_are_followed_to_the_manifest(album, tmp_path, what):
+    manifest(album, "seaside/summer/two.png,Ada,CC0,96")
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    if what == "folder":
+        (chosen / "linked").symlink_to(album / "seaside" / "summer")
+        assert stated(chosen) == {"linked/two.png": ("Ada", "CC0")}
+    else:
+        (chosen / "other name.png").symlink_to(album / "seaside" / "summer" / "two.png")
+        assert stated(chosen) == {"other name.png": ("Ada", "CC0")}
+
+
+def test_a_spreadsheets_byte_order_mark_and_short_lines_do_no_harm(album):
+    (album / "manifest.csv").write_bytes("\ufefffile,source,licence\r\none.png,Ada\r\n".encode())
+    assert stated(album)["one.png"] == ("Ada", "")
+
+
+def test_something_else_called_manifest_is_passed_over(album):
+    for content in (b"name,colour\nred,1\n", b"\xff\xfe\x00", b"", b'file,source,licence\n"one'):
+        (album / "manifest.csv").write_bytes(content)
+        assert stated(album)["one.png"] == ("", "")
+    (album / "manifest.csv").unlink()
+    (album / "manifest.csv").mkdir()
+    assert stated(album)["one.png"] == ("", "")
+
+
+def test_a_link_that_leads_nowhere_is_skipped_as_before(album):
+    (album / "lost.png").symlink_to(album / "nowhere.png")
+    (album / "loop.png").symlink_to(album / "loop.png")
+    source = photos.folder(album)
+    assert [photo.name for photo, _ in source.pictures()] == ["one.png", "seaside/summer/two.png"]
+    assert {name for name, _ in source.skipped} == {"lost.png", "loop.png"}
+
+
 # --- unusual pictures that are usable, and what becomes of their pixels
 
 

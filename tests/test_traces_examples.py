@@ -40,6 +40,7 @@ from course_lib.traces.examples import (
     make_thumbnail,
     patch_batch,
     patch_corners,
+    pave,
     prepare,
     resize_width,
     shuffle_labels,
@@ -313,6 +314,42 @@ def test_tensors_are_shuffled_too():
     assert isinstance(mixed, torch.Tensor)
     assert (mixed[1] == torch.roll(batch[1], 1, dims=0)).all()
     assert (shuffle_labels(mixed, undo=True) == batch).all()
+
+
+# --- pictures laid of tiles -------------------------------------------------------------------
+
+
+def test_paved_pictures_are_windows_of_symmetric_padding():
+    """Copies mirrored in turn are what NumPy calls symmetric: no pixel has a stranger beside it."""
+    tile = rng().integers(0, 256, (7, 11, 3)).astype(np.uint8)
+    large = {
+        way: np.pad(laid, [(0, 10 * laid.shape[0]), (0, 10 * laid.shape[1]), (0, 0)], "symmetric")
+        for way, laid in (("upright", tile), ("turned", tile.swapaxes(0, 1)))
+    }
+    found = set()
+    for seed in range(60):
+        picture = pave(tile, (31, 40), rng(seed))
+        assert picture.shape == (31, 40, 3) and picture.dtype == np.uint8
+        for way, padded in large.items():
+            starts = 14 if way == "upright" else 22, 22 if way == "upright" else 14
+            for y, x in np.ndindex(*starts):
+                if (padded[y : y + 31, x : x + 40] == picture).all():
+                    found.add((way, y, x))
+                    break
+            else:
+                continue
+            break
+        else:
+            pytest.fail(f"seed {seed}: no window of the padded tile")
+    assert {way for way, _, _ in found} == {"upright", "turned"}
+    assert len(found) > 40  # begins anywhere
+
+
+def test_a_ramp_has_no_seams_when_it_is_laid_out():
+    tile = np.arange(40, dtype=np.uint8)[None, :, None].repeat(30, axis=0).repeat(3, axis=2)
+    picture = pave(tile, (100, 150), rng(4)).astype(int)
+    assert max(abs(np.diff(picture, axis=axis)).max() for axis in (0, 1)) == 1
+    assert set(np.unique(picture)) == set(range(40))
 
 
 # --- many patches -----------------------------------------------------------------------------

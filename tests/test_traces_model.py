@@ -26,13 +26,14 @@ from course_lib.traces.model import (
     in_turns,
     parameter_count,
     patch_net,
+    pooled_products,
     resnet18,
     resnet34,
     with_coordinates,
 )
 
 QUOTED = [
-    "BasicBlock", "stage", "resnet18", "FringeInput", "bilinear_pool",
+    "BasicBlock", "stage", "resnet18", "FringeInput", "bilinear_pool", "pooled_products",
     "FringeNet", "in_turns", "with_coordinates", "PatchNet", "GlobalNet", "Fusion", "CropDetector",
 ]  # fmt: skip
 
@@ -116,7 +117,7 @@ def test_sizes_of_the_paper():
 
 def test_sizes_of_the_course():
     assert parameter_count(patch_net("course")) == 711_392
-    assert parameter_count(patch_net("fringe")) == 86_128
+    assert parameter_count(patch_net("fringe")) == 104_872
     assert parameter_count(global_net("course")) == 711_920
     assert parameter_count(FringeInput()) == 0
     detector = crop_detector(patch="fringe", thumbnail="course")
@@ -190,6 +191,21 @@ def test_bilinear_pool_is_the_mean_product():
     got = bilinear_pool(features)
     torch.testing.assert_close(got, torch.einsum("nahw,nbhw->nab", features, features) / 63)
     assert (torch.linalg.eigvalsh(got) > -1e-5).all()
+
+
+def test_pooled_products_hold_each_pair_once():
+    features = torch.randn(3, 5, 7, 9)
+    products, whole = pooled_products(features), bilinear_pool(features)
+    assert products.shape == (3, 15)
+    rows, columns = np.triu_indices(5)
+    torch.testing.assert_close(products, whole[:, rows, columns])
+    torch.testing.assert_close(products, whole.mT[:, rows, columns])
+
+
+@pytest.mark.parametrize("side", [24, 48, 96])
+def test_the_small_network_reads_patches_of_any_size(side):
+    network = patch_net("fringe").eval()
+    assert network(torch.rand(2, 3, side, side)).shape == (2, 16)
 
 
 def test_coordinates_run_from_the_upper_left():

@@ -148,6 +148,46 @@ def test_patches_of_a_picture_lie_together(plain_colours):
         PatchStream(plain_colours, RECIPE, 100, per_picture=32)
 
 
+def test_shrunken_photographs_keep_their_labels(tmp_path):
+    """Through a lens that darkens the corners, brightness says which ring of cells it is."""
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((300 + i, 450, 3), 200, np.uint8))
+    recipe = replace(RECIPE, lens=Lens(vignetting=0.6))
+    stream = PatchStream(folder(tmp_path), recipe, 256, per_picture=32, shrink=4)
+    patches, cells = stream.batch(0)
+    light = patches.float().mean(dim=(1, 2, 3)).numpy()
+    row, column = np.divmod(cells.numpy(), 4)
+    rim = np.isin(row, (0, 3)).astype(int) + np.isin(column, (0, 3))
+    by_rim = [light[rim == k] for k in (0, 1, 2)]  # middle, edges, corners
+    assert by_rim[0].min() > by_rim[2].max()
+    assert by_rim[0].mean() > by_rim[1].mean() > by_rim[2].mean()
+    assert sorted(set(cells.tolist())) == list(range(16))
+
+
+def test_shrunken_photographs_are_laid_out_in_mirrored_copies(tmp_path):
+    """A ramp of 40 px becomes a zigzag: red climbs and falls again, and never jumps."""
+    ramp = np.arange(0, 240, dtype=np.uint8)[None, :, None].repeat(264, axis=0).repeat(3, axis=2)
+    cv2.imwrite(str(tmp_path / "ramp.png"), ramp)
+    recipe = replace(RECIPE, scale=replace(TINY, width=(128, 128)), lens=None)
+    patches, _ = PatchStream(folder(tmp_path), recipe, 64, per_picture=16, shrink=3).batch(0)
+    steps = torch.cat([patches.float().diff(dim=axis).flatten() for axis in (2, 3)])
+    assert float(steps.abs().max()) <= 4  # one pixel of the small ramp is a step of 3
+    assert float((steps > 2).float().mean()) > 0.1 and float((steps < -2).float().mean()) > 0.1
+
+
+def test_photographs_too_small_to_shrink_are_skipped_with_a_reason(tmp_path):
+    cv2.imwrite(str(tmp_path / "large.png"), np.full((300, 450, 3), 200, np.uint8))
+    cv2.imwrite(str(tmp_path / "small.png"), np.full((252, 450, 3), 20, np.uint8))
+    stream = PatchStream(folder(tmp_path), replace(RECIPE, lens=None), 32, per_picture=8, shrink=4)
+    bright = [batch.patches.min() for batch in take(stream, 6)]
+    assert min(bright) == 200
+    ((name, reason),) = stream.skipped
+    assert name.endswith("small.png")
+    assert reason.startswith("A photograph of 450 × 252 pixels is too small to be made 4 times")
+    with pytest.raises(UsageError, match=r"shrink = 0\.5"):
+        PatchStream(folder(tmp_path), RECIPE, 32, shrink=0.5)
+
+
 def test_leaves_alone_and_in_a_mix(plain_colours):
     recipe = replace(RECIPE, lens=None, box=FULL)
 

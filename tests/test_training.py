@@ -17,7 +17,7 @@ from torch import nn
 
 from course_lib.checkpoints import load
 from course_lib.errors import CourseError, UsageError
-from course_lib.training import Stage, Task, fit, run_stages, share
+from course_lib.training import Solved, Stage, Task, fit, run_stages, share
 from tests.small_training import Small
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -295,6 +295,68 @@ def test_stages_follow_each_other_and_finished_ones_are_skipped(tmp_path):
     assert again.name == "small/second" and again.weights.exists()
     (first,) = run_stages(stages(), tmp_path / "new", limit_s=0, **options)
     assert not first.finished, "the second stage is not begun"
+
+
+def test_a_solved_stage_leaves_weights_and_is_not_solved_again(tmp_path):
+    calls = []
+
+    def solve():
+        calls.append(torch.rand(1).item())
+        return {"weights": np.arange(3.0), "bias": torch.ones(1)}
+
+    photos = [{"name": "leaves", "count": 2, "licences": {"CC0": 2}}]
+    stage = Solved("small", "line", solve, photos, {"degree": np.int64(2)}, seed=5)
+    said = io.StringIO()
+    options = {"device": "cpu", "console": Console(file=said), "command": "train small"}
+    solved, trained = run_stages([stage, Stage(Small(), 20)], tmp_path, **options)
+    assert solved.finished and solved.model is None and trained.name == "small/rings"
+    assert solved.name == "small/line" and "small/line · solved in 0:00 min" in said.getvalue()
+    tensors, card = load(solved.weights)
+    assert tensors["weights"].tolist() == [0, 1, 2] and tensors["bias"].tolist() == [1]
+    assert (card.system, card.variant, card.seed, card.steps) == ("small", "line", 5, 0)
+    assert card.photos == photos and card.config == {"degree": 2}
+    assert card.command == "train small" and card.hardware and card.wall_seconds >= 0
+    assert run_stages([stage], tmp_path, resume=True, **options) == [] and len(calls) == 1
+    with pytest.raises(UsageError, match="holds a run of small/line"):
+        run_stages([stage], tmp_path, **options)
+    run_stages([stage], tmp_path / "again", **options)
+    assert calls[0] == calls[1], "chance starts from the seed"
+
+
+def test_an_interrupted_solution_leaves_nothing_and_begins_anew(tmp_path):
+    hurried = iter([KeyboardInterrupt(), {"x": torch.zeros(1)}])
+
+    def solve():
+        answer = next(hurried)
+        if isinstance(answer, KeyboardInterrupt):
+            raise answer
+        return answer
+
+    stage = Solved("small", "line", solve)
+    options = {"device": "cpu", "console": Console(file=io.StringIO())}
+    with pytest.raises(KeyboardInterrupt):
+        run_stages([stage], tmp_path, **options)
+    assert not list(tmp_path.iterdir())
+    (report,) = run_stages([stage], tmp_path, resume=True, **options)
+    assert report.weights.exists()
+
+
+def test_a_solved_stage_follows_an_unfinished_one_only_later(tmp_path):
+    stages = [Stage(Small(), 500), Solved("small", "line", lambda: {"x": torch.zeros(1)})]
+    options = {"device": "cpu", "console": Console(file=io.StringIO())}
+    (first,) = run_stages(stages, tmp_path, limit_s=0, **options)
+    assert not first.finished and not (tmp_path / "line.safetensors").exists()
+    first, second = run_stages(stages, tmp_path, resume=True, **options)
+    assert first.finished and second.weights.exists()
+
+
+def test_one_of_two_processes_solves(tmp_path):
+    command = [*PROGRAM, str(tmp_path / "out"), "20", "devices=2", "solved=1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out").glob("solved-by-*"))) == 1
+    assert weights(tmp_path / "out", "line")["line"].tolist() == [1.5, -0.5]
+    assert load(tmp_path / "out", "rings")[1].steps == 20
 
 
 def test_a_bar_is_drawn_on_a_terminal():

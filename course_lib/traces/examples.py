@@ -12,7 +12,7 @@ Appendix B.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -22,7 +22,7 @@ from course_lib.errors import PhotoError, UsageError
 from course_lib.geometry import FULL, Box, crop
 from course_lib.lens import Lens
 from course_lib.photos import resize_to
-from course_lib.traces.camera import PLAIN, Camera, Lenses
+from course_lib.traces.camera import PLAIN, Camera, Lenses, Shot
 
 GRID = 4
 PATCHES = GRID * GRID
@@ -355,6 +355,7 @@ def make_example(
     camera: Camera = PLAIN,
     lens: Lens | Lenses | None = None,
     box: Box | None = None,
+    texture: np.ndarray | None = None,
 ) -> Example:
     """Make a training example of a photograph.
 
@@ -370,6 +371,9 @@ def make_example(
         none: the photograph brings its own.
     box : Box, optional
         What to crop; FULL for nothing. Without it, a coin decides and `draw_crop` draws.
+    texture : HxWx3 uint8, optional
+        A tile of which the patches are laid, in place of the photograph; the thumbnail stays the
+        photograph's. See `textured_patches`.
 
     Raises
     ------
@@ -377,9 +381,14 @@ def make_example(
         When the photograph is too small.
     """
     photo = prepare(picture, rng, scale, exact=not defences.random_width)
-    photo = camera.photograph(photo, choose_lens(lens, rng, scale), rng)
+    glass = choose_lens(lens, rng, scale)
     if box is None:
         box = draw_crop(rng) if rng.random() < 0.5 else FULL
+    if texture is not None:
+        patches, cells = textured_patches(texture, rng, box, scale, defences, camera, glass)
+        thumbnail = make_thumbnail(crop(glass.apply(photo, rng), box), rng, scale, defences)
+        return Example(patches, thumbnail, cells, box, box != FULL)
+    photo = camera.photograph(photo, glass, rng)
     seen = crop(photo, box)
     width = draw_width(rng, scale, defences, box)
     seen = resize_width(seen, width, draw_interpolation(rng, defences, SMOOTH))
@@ -479,34 +488,138 @@ def _visit(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take `count` patches of one photograph through one lens."""
     shot, glass = camera.draw(rng), choose_lens(lens, rng, scale)
-    seen = draw_width(rng, scale, defences)
-    flag = draw_interpolation(rng, defences, SMOOTH)
-    frame = np.array([photo.shape[1], photo.shape[0]])
-    zoom = seen * shot.shrink / frame[0]  # from the developed picture to the one that is seen
-    untouched = shot.plain and zoom == 1
-    # A window of `wide` pixels becomes `side` pixels when developed and `last` when resized.
-    side = scale.patch if untouched else int(np.ceil(scale.patch / zoom)) + 2 * shot.reach
-    wide = round(side * shot.shrink)
-    size = (seen, round(seen / ASPECT))
+    width = draw_width(rng, scale, defences)
+    view = _View(FULL, width, draw_interpolation(rng, defences, SMOOTH))
     if anywhere:
-        middles = _anywhere(rng, count, wide / frame)
+        middles = _anywhere(rng, count, view.window(photo, scale.patch, shot)[1] / _size(photo))
     else:
-        rounds = -(-count // PATCHES)
-        grid = [patch_corners(rng, size[::-1], scale.patch, defences.jitter) for _ in range(rounds)]
-        middles = (np.concatenate(grid)[:count] + scale.patch / 2) / size
-    corners = np.clip(np.rint(middles * frame - wide / 2).astype(int), 0, frame - wide)
-    cells = label_cells((corners + wide / 2) / frame)
-    patches = shot.through(glass).patches(photo, corners, wide, rng)
-    if untouched:
-        return patches, cells
-    # All windows are developed at once, one below the other; margins keep them apart.
-    sheet = patches.reshape(count * wide, wide, 3)
-    phase = int(rng.integers(8)), int(rng.integers(8))
-    sheet = shot.develop(sheet, rng, (side, count * side), phase)
-    last = max(round(side * zoom), scale.patch)
-    sheet = cv2.resize(sheet, (last, count * last), interpolation=flag)
-    inner = slice((last - scale.patch) // 2, (last - scale.patch) // 2 + scale.patch)
-    return np.ascontiguousarray(sheet.reshape(count, last, last, 3)[:, inner, inner]), cells
+        middles = view.middles(rng, -(-count // PATCHES), scale.patch, defences.jitter)[:count]
+    return view.patches(photo, rng, middles, scale.patch, shot, glass)
+
+
+def pave(tile: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Fill a picture with copies of a tile, mirrored in turn so that there are no seams.
+
+    Parameters
+    ----------
+    tile : (h, w, 3) array
+    shape : (height, width)
+    rng : numpy Generator
+        Decides where the first tile begins, and whether the tile lies on its side.
+
+    Returns
+    -------
+    (height, width, 3) array
+    """
+    if rng.random() < 0.5:
+        tile = tile.swapaxes(0, 1)
+    start = [int(rng.integers(2 * side)) for side in tile.shape[:2]]
+    picture = tile
+    for axis in (1, 0):  # whole rows are copied last, which is quick
+        side = tile.shape[axis]
+        place = (start[axis] + np.arange(shape[axis])) % (2 * side)
+        picture = picture.take(np.minimum(place, 2 * side - 1 - place), axis)
+    return picture
+
+
+def textured_patches(
+    texture: np.ndarray,
+    rng: np.random.Generator,
+    box: Box,
+    scale: Scale = COURSE,
+    defences: Defences = DEFENDED,
+    camera: Camera = PLAIN,
+    lens: Lens | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make the 16 patches of an example of texture that looks the same everywhere.
+
+    Photographs are as large as they are: to the same width, a crop is enlarged more than the
+    whole, and is blurred more. A network finds that long before it finds fringes. So here the
+    frame is laid of a tile, and is the larger, the less of it is kept: a pixel that is seen is one
+    to one and a half pixels of the frame, cropped or not.
+
+    Parameters
+    ----------
+    texture : HxWx3 uint8
+        The tile (see `pave`).
+    rng : numpy Generator
+    box : Box
+        The crop.
+    scale, defences, camera, lens
+        As in `make_example`.
+
+    Returns
+    -------
+    patches : (16, s, s, 3) uint8
+    cells : (16,) int64
+    """
+    shot = replace(camera.draw(rng), shrink=1.0)  # the frame is chosen to fit below
+    width = draw_width(rng, scale, defences, box)
+    view = _View(box, width, draw_interpolation(rng, defences, SMOOTH))
+    whole = round(width / box.width * rng.uniform(1.0, 1.5))
+    frame = pave(texture, (round(whole / ASPECT), whole), rng)
+    middles = view.middles(rng, 1, scale.patch, defences.jitter)
+    return view.patches(frame, rng, middles, scale.patch, shot, lens or Lens())
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is seen of a frame: which part, how many pixels wide, resized with which kernel."""
+
+    box: Box
+    width: int
+    interpolation: int
+
+    def middles(self, rng: np.random.Generator, rounds: int, size: int, jitter: int) -> np.ndarray:
+        """Place patches on the grid of what is seen: (16 · rounds, 2) fractions of it."""
+        shape = round(self.width / ASPECT), self.width
+        grids = [patch_corners(rng, shape, size, jitter) for _ in range(rounds)]
+        return (np.concatenate(grids) + size / 2) / shape[::-1]
+
+    def window(self, frame: np.ndarray, size: int, shot: Shot) -> tuple[float, int, int]:
+        """Return the zoom from developed to seen, and a window's side before and after developing.
+
+        Seen at its size, a patch has `size` pixels. With margins it is `side` pixels of what is
+        developed, and `wide` pixels of the frame.
+        """
+        zoom = self.width * shot.shrink / (frame.shape[1] * self.box.width)
+        if shot.plain and zoom == 1:
+            return zoom, size, size
+        side = int(np.ceil(size / zoom)) + 2 * shot.reach
+        return zoom, round(side * shot.shrink), side
+
+    def patches(
+        self,
+        frame: np.ndarray,
+        rng: np.random.Generator,
+        middles: np.ndarray,
+        size: int,
+        shot: Shot,
+        lens: Lens,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Take patches, given their middles as fractions of what is seen, and their cells."""
+        zoom, wide, side = self.window(frame, size, shot)
+        places = (self.box.x1, self.box.y1) + middles * (self.box.width, self.box.height)
+        corners = np.rint(places * _size(frame) - wide / 2).astype(int)
+        corners = np.clip(corners, 0, _size(frame) - wide)
+        cells = label_cells((corners + wide / 2) / _size(frame))
+        patches = shot.through(lens).patches(frame, corners, wide, rng)
+        if side == size:
+            return patches, cells
+        # All windows are developed at once, one below the other; margins keep them apart.
+        count = len(middles)
+        phase = int(rng.integers(8)), int(rng.integers(8))
+        sheet = patches.reshape(count * wide, wide, 3)
+        sheet = shot.develop(sheet, rng, (side, count * side), phase)
+        last = max(round(side * zoom), size)
+        sheet = cv2.resize(sheet, (last, count * last), interpolation=self.interpolation)
+        inner = slice((last - size) // 2, (last - size) // 2 + size)
+        return np.ascontiguousarray(sheet.reshape(count, last, last, 3)[:, inner, inner]), cells
+
+
+def _size(picture: np.ndarray) -> np.ndarray:
+    """Width and height."""
+    return np.array([picture.shape[1], picture.shape[0]])
 
 
 def _anywhere(rng: np.random.Generator, count: int, window: np.ndarray) -> np.ndarray:

@@ -189,15 +189,21 @@ def bilinear_pool(features: Tensor) -> Tensor:
         return flat @ flat.mT / flat.shape[2]  # (n, c, c)
 
 
+def pooled_products(features: Tensor) -> Tensor:
+    """Return what `bilinear_pool` finds once for each pair: (n, c · (c + 1) / 2)."""
+    rows, columns = torch.triu_indices(features.shape[1], features.shape[1])
+    return bilinear_pool(features)[:, rows, columns]
+
+
 class FringeNet(nn.Module):
-    """A small network for patches: fringes, one convolution, products of maps, two layers.
+    """A small network for patches: products of its maps at two sizes say which fringes lie where.
 
     Parameters
     ----------
     maps : int
-        Feature maps, and rows of the matrix of products.
+        Feature maps in each layer, and rows of each matrix of products.
     hidden : int
-        Width of the layer that reads the matrix.
+        Width of the layer that reads the products.
     outputs : int
         Numbers that come out.
     """
@@ -205,19 +211,24 @@ class FringeNet(nn.Module):
     def __init__(self, maps: int = 24, hidden: int = 128, outputs: int = EMBEDDING) -> None:
         super().__init__()
         self.fringes = FringeInput()
-        self.filters = nn.Conv2d(3, maps, 5)
+        self.fine = nn.Conv2d(3, maps, 5, stride=2)
+        self.coarse = nn.Conv2d(maps, maps, 3, stride=2)
+        self.mix_fine, self.mix_coarse = nn.Conv2d(maps, maps, 3), nn.Conv2d(maps, maps, 3)
+        products = maps * (maps + 1)  # of two layers
         self.read = nn.Sequential(
-            nn.Flatten(),
-            nn.BatchNorm1d(maps * maps),  # squares of strong maps would drown the fringes
-            nn.Linear(maps * maps, hidden),
+            nn.BatchNorm1d(products),  # squares of strong maps would drown the fringes
+            nn.Linear(products, hidden),
             nn.ReLU(),
+            nn.Dropout(0.1),
             nn.Linear(hidden, outputs),
         )
 
     def forward(self, patches: Tensor) -> Tensor:  # (n, 3, 96, 96)
-        """Describe patches of any size."""
-        features = self.filters(self.fringes(patches))  # (n, maps, 92, 92)
-        return self.read(bilinear_pool(features))  # (n, outputs)
+        """Describe patches of any size from 24 pixels on."""
+        fine = F.relu(self.fine(self.fringes(patches)))  # (n, maps, 46, 46)
+        coarse = F.relu(self.coarse(fine))  # (n, maps, 22, 22)
+        layers = (self.mix_fine(fine), self.mix_coarse(coarse))
+        return self.read(torch.cat([pooled_products(each) for each in layers], dim=1))
 
 
 def in_turns(network: nn.Module, patches: Tensor, order: Order = "rolled") -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 
 from course_lib.errors import PhotoError
 from course_lib.lens import Lens
+from course_lib.lens.fringes import measure_fringes
 from course_lib.photos import Photo, resize_to
 from course_lib.traces.camera import LIKE_MEASURED, Lenses
 from course_lib.traces.examples import GRID, PATCHES, cut, label_cells, patch_corners
@@ -108,6 +109,90 @@ def cut_patches(
             f"None of {len(photos)} photographs can be used: each side needs {GRID * PATCH} pixels."
         )
     return PatchSet(*(np.concatenate([getattr(s, f.name) for s in sets]) for f in fields(PatchSet)))
+
+
+class CameraPatches:
+    """Patches of photographs as cameras made them, drawn for training.
+
+    Each photograph's lens is measured. Half of the patches are then seen through the lens of
+    another photograph, a little stronger or weaker, so that a network cannot learn by heart which
+    picture has which lens; and all are mirrored at random.
+
+    Parameters
+    ----------
+    photos : sequence of Photo
+        Those with a long side under 1536 px are left out, and those that cannot be read.
+
+    Attributes
+    ----------
+    zooms : (photos, 2) array
+        Red's and blue's magnification relative to green, minus 1; 0 where it cannot be measured.
+    """
+
+    def __init__(self, photos: Sequence[Photo]) -> None:
+        self.pictures: list[np.ndarray] = []
+        zooms = []
+        for photo in photos:
+            try:
+                picture = photo.read()
+                if max(picture.shape[:2]) < LONG_SIDE:
+                    continue
+                picture = upright(picture)
+            except PhotoError:
+                continue
+            self.pictures.append(picture)
+            zooms.append(_own_zoom(picture))
+        self.zooms = np.array(zooms).reshape(-1, 2)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def draw(
+        self, rng: np.random.Generator, count: int, per_picture: int = 8
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw patches from anywhere: (count, 96, 96, 3) uint8 and their cells (count,).
+
+        Parameters
+        ----------
+        rng : numpy Generator
+        count : int
+        per_picture : int
+            Patches taken of a photograph through the same lens.
+        """
+        made = [
+            self._visit(rng, min(per_picture, count - first))
+            for first in range(0, count, per_picture)
+        ]
+        patches, cells = zip(*made, strict=True)
+        return np.concatenate(patches), np.concatenate(cells)
+
+    def _visit(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        mine, other = rng.integers(len(self), size=2)
+        picture = self.pictures[mine]
+        size = np.array([picture.shape[1], picture.shape[0]])
+        corners = rng.integers(0, size - PATCH + 1, (count, 2))
+        cells = label_cells((corners + PATCH / 2) / size)
+        if rng.random() < 0.5:
+            patches = cut(picture, corners, PATCH)
+        else:
+            wanted = self.zooms[other] * np.exp(0.25 * rng.standard_normal())
+            red, blue = (1 + wanted) / (1 + self.zooms[mine])
+            center = tuple(0.5 + 0.03 * rng.standard_normal(2))
+            patches = Lens(red=red, blue=blue, center=center).patches(picture, corners, PATCH)
+        row, column = np.divmod(cells, GRID)
+        if rng.random() < 0.5:
+            patches, column = patches[:, :, ::-1], GRID - 1 - column
+        if rng.random() < 0.5:
+            patches, row = patches[:, ::-1], GRID - 1 - row
+        return patches, GRID * row + column
+
+
+def _own_zoom(picture: np.ndarray) -> tuple[float, float]:
+    try:
+        found = measure_fringes(picture, rounds=2)  # no interval is asked for
+    except PhotoError:
+        return 0.0, 0.0
+    return found.red.m.value - 1, found.blue.m.value - 1
 
 
 def upright(picture: np.ndarray) -> np.ndarray:

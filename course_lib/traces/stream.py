@@ -38,13 +38,18 @@ from course_lib.traces.examples import (
     Scale,
     make_example,
     patch_batch,
+    pave,
     prepare,
 )
 
 TRIES = 30
 """Photographs that may fail one after the other before the stream gives up."""
-TILE = 512
+TILE = 384
 """Side of the dead leaves of which pictures for patches are laid, in pixels."""
+LEAVES_TILE = 192
+"""Side of the dead leaves of which the patches of an example are laid, in pixels."""
+SMALLEST_TILE = 64
+"""Shorter side of a photograph that was made smaller to lay pictures of it, in pixels."""
 AHEAD = 4
 """Batches that each worker makes in advance."""
 
@@ -235,21 +240,27 @@ class Stream(ABC, Generic[Made]):
         places = range(rank * share, (rank + 1) * share)
         return [(step * count + i, np.random.default_rng((self.seed, step, i))) for i in places]
 
-    def _picture(self, number: int, rng: np.random.Generator, skips: dict[str, str]) -> np.ndarray:
+    def _picture(
+        self, number: int, rng: np.random.Generator, skips: dict[str, str], leaves: bool = True
+    ) -> np.ndarray:
         """Take the photograph whose turn it is, or draw dead leaves."""
-        if self._shelf is None or rng.random() < self.leaves:
+        if self._shelf is None or (leaves and rng.random() < self.leaves):
             return self._leaves(rng)
         epoch, place = divmod(number, len(self._shelf))
         index = int(_order(self.seed, epoch, len(self._shelf))[place])
         first = ""
         for _ in range(TRIES):
             try:
-                return self._shelf.picture(index)
+                return self._laid_out(self._shelf.picture(index), rng)
             except PhotoError as error:
                 skips[self._shelf.name(index)] = str(error)
                 first = first or str(error)
                 index = int(rng.integers(len(self._shelf)))
         raise PhotoError(f"{TRIES} photographs in a row cannot be used. The first: {first}")
+
+    def _laid_out(self, ready: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Make a whole picture of what `_make_ready` left of a photograph."""
+        return ready
 
     def _leaves(self, rng: np.random.Generator) -> np.ndarray:
         """Draw a whole picture of dead leaves, as wide as the widest photographs."""
@@ -258,7 +269,28 @@ class Stream(ABC, Generic[Made]):
 
 
 class ExampleStream(Stream[Batch]):
-    """Batches of examples for crop detection; the parameters are those of `Stream`."""
+    """Batches of examples for crop detection.
+
+    Parameters
+    ----------
+    photos, recipe, batch_size, seed, leaves, workers, cache_mb
+        As for `Stream`.
+    textured : bool
+        Cut patches from texture laid of another photograph, made three times smaller, or of dead
+        leaves (see `textured_patches`). The thumbnail is always a photograph's then.
+    """
+
+    def __init__(
+        self,
+        photos: PhotoSource | None,
+        recipe: Recipe | None = None,
+        batch_size: int = 32,
+        *,
+        textured: bool = False,
+        **settings: Any,
+    ) -> None:
+        self.textured = textured
+        super().__init__(photos, recipe, batch_size, **settings)
 
     @property
     def pictures_per_batch(self) -> int:
@@ -267,13 +299,22 @@ class ExampleStream(Stream[Batch]):
 
     def _made(self, items: list[tuple[int, np.random.Generator]], skips: dict[str, str]) -> Batch:
         r = self.recipe
-        examples = [
-            make_example(
-                self._picture(number, rng, skips), rng, r.scale, r.defences, r.camera, r.lens, r.box
+        examples = []
+        for number, rng in items:
+            picture = self._picture(number, rng, skips, leaves=not self.textured)
+            tile = self._tile(rng, skips) if self.textured else None
+            made = make_example(
+                picture, rng, r.scale, r.defences, r.camera, r.lens, r.box, texture=tile
             )
-            for number, rng in items
-        ]
+            examples.append(made)
         return collate(examples)
+
+    def _tile(self, rng: np.random.Generator, skips: dict[str, str]) -> np.ndarray:
+        """Take the texture of a photograph, or draw dead leaves."""
+        if self._shelf is None or rng.random() < self.leaves:
+            return dead_leaves(LEAVES_TILE, rng)
+        photo = self._picture(int(rng.integers(len(self._shelf))), rng, skips, leaves=False)
+        return cv2.resize(photo, None, fx=1 / 3, fy=1 / 3, interpolation=cv2.INTER_AREA)
 
     def _as_channels_first(self, batch: Any) -> Batch:
         patches, thumbnails, *rest = map(torch.as_tensor, batch)
@@ -292,11 +333,20 @@ class PatchStream(Stream[PatchBatch]):
         divide the batch.
     anywhere : bool
         As in `patch_batch`.
+    shrink : float
+        Make photographs smaller by this factor and lay them beside each other, mirrored in turn.
+        Their own lens then leaves next to nothing, and the simulated one is all there is to learn.
+        1 takes them as they are.
+
+    Raises
+    ------
+    UsageError
+        ``per_picture`` does not divide the batch, or ``shrink`` is below 1.
 
     Notes
     -----
-    For patches, pictures of dead leaves are laid of one tile that is moved around at random: a
-    patch shows too little to tell, and it is ten times as fast.
+    For patches, pictures of dead leaves are laid of one tile in the same way: a patch shows too
+    little to tell, and it is ten times as fast.
     """
 
     def __init__(
@@ -307,11 +357,14 @@ class PatchStream(Stream[PatchBatch]):
         *,
         per_picture: int = 32,
         anywhere: bool = True,
+        shrink: float = 1.0,
         **settings: Any,
     ) -> None:
         if per_picture < 1 or batch_size % per_picture:
             raise UsageError(f"{per_picture} patches a picture do not divide {batch_size}.")
-        self.per_picture, self.anywhere = per_picture, anywhere
+        if shrink < 1:
+            raise UsageError(f"shrink = {shrink}: give 1 (as they are) or more.")
+        self.per_picture, self.anywhere, self.shrink = per_picture, anywhere, shrink
         super().__init__(photos, recipe, batch_size, **settings)
 
     @property
@@ -343,14 +396,27 @@ class PatchStream(Stream[PatchBatch]):
         patches, cells = map(torch.as_tensor, batch)
         return PatchBatch(patches.permute(0, 3, 1, 2), cells)
 
+    def _make_ready(self, picture: np.ndarray, number: int) -> np.ndarray:
+        if self.shrink == 1:
+            return super()._make_ready(picture, number)
+        height, width = (round(side / self.shrink) for side in picture.shape[:2])
+        if min(height, width) < SMALLEST_TILE:
+            raise PhotoError(
+                f"A photograph of {picture.shape[1]} × {picture.shape[0]} pixels is too small to "
+                f"be made {self.shrink:g} times smaller: {SMALLEST_TILE} pixels must be left."
+            )
+        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+
+    def _laid_out(self, ready: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return ready if self.shrink == 1 else self._paved(ready, rng)
+
     def _leaves(self, rng: np.random.Generator) -> np.ndarray:
+        side = min(TILE, round(self.recipe.scale.width[1] / ASPECT))
+        return self._paved(dead_leaves(side, rng), rng)
+
+    def _paved(self, tile: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         width = self.recipe.scale.width[1]
-        height = round(width / ASPECT)
-        tile = dead_leaves(min(TILE, height), rng)
-        side = len(tile)
-        tile = np.roll(tile, tuple(rng.integers(side, size=2)), axis=(0, 1))
-        whole = np.tile(tile, (-(-height // side), -(-width // side), 1))
-        return np.ascontiguousarray(whole[:height, :width])
+        return pave(tile, (round(width / ASPECT), width), rng)
 
 
 def collate(examples: list[Example]) -> Batch:

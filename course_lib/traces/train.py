@@ -1,33 +1,52 @@
-"""Training: the patch network alone on its pretext, then three crop detectors.
+"""Training: the closed form, the patch network alone on its pretext, then three crop detectors.
 
+The closed form is measured, and what reads the measurements is fitted in seconds, without steps.
 The pretext comes first and its strength is annealed: fringes four times as wide as real ones are
 learned in seconds, real ones from there on; begun with real ones, the loss stays at chance for
 long. Each detector that sees patches starts from the pretext's network.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import count
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from course_lib.checkpoints import describe_photos, find, load
-from course_lib.photos import PhotoSource
+from course_lib.errors import PhotoError
+from course_lib.photos import Photo, PhotoSource
 from course_lib.profiles import Profile
 from course_lib.traces.camera import LIKE_MEASURED, REALISTIC
-from course_lib.traces.examples import COURSE, PAPER, Scale
+from course_lib.traces.examples import COURSE, PAPER, Scale, pave
 from course_lib.traces.model import VARIANTS, CropDetector, PatchNet, crop_detector, patch_net
 from course_lib.traces.objective import CROP_CHANCE, PATCH_CHANCE, crop_loss, patch_loss
-from course_lib.traces.stream import Batch, ExampleStream, PatchBatch, PatchStream, Recipe
-from course_lib.training import Stage, Task
+from course_lib.traces.patches import LONG_SIDE, CameraPatches, PatchSet, cut_patches
+from course_lib.traces.stream import (
+    Batch,
+    ExampleStream,
+    Made,
+    PatchBatch,
+    PatchStream,
+    Recipe,
+    Stream,
+)
+from course_lib.traces.votes import PatchReader, measure, train_perceptron, train_trees
+from course_lib.training import Solved, Stage, Task
 
+CLOSED_FORM = "fringe"
+"""Name of the checkpoint of what reads closed-form fringes."""
+PERCEPTRONS = 3
+"""How many of them vote beside the trees."""
 PRETEXT = "pretext"
 """Name of the checkpoint of the patch network alone."""
 ANNEALING = ((0.25, 4.0), (0.5, 2.0), (1.0, 1.0))
 """(share of the steps up to which, how many times the measured strength)."""
+DETECTOR_ANNEALING = ((0.3, 2.0), (1.0, 1.0))
+"""The same for detectors, which begin with what the pretext has learned."""
 WARM_UP = 20
 """Steps in which the learning rate rises to its full value."""
 
@@ -50,6 +69,16 @@ class Budget:
         Processes that make examples.
     leaves : float
         Share of pictures that are dead leaves.
+    shrink : float
+        How much smaller photographs are made for simulated lenses.
+    real : float
+        Share of the pretext's patches that real lenses have seen.
+    per_cell : int
+        Patches for the closed form from each cell of a photograph.
+    scenes : int
+        Pictures that are laid for it when no photograph is as large as a camera's.
+    rounds : int
+        Of boosting its trees.
     """
 
     patch: str
@@ -62,14 +91,21 @@ class Budget:
     batch: int
     workers: int
     leaves: float = 0.3
+    shrink: float = 4.0
+    real: float = 0.3
+    per_cell: int = 8
+    scenes: int = 96
+    rounds: int = 60
 
 
 NATIVE = replace(PAPER, width=(1536, 1536), shortest=240)
 """Patches as they are on a photograph 1536 px wide, the size at which lenses were measured."""
 
 BUDGETS = {
-    "smoke": Budget("fringe", "course", NATIVE, COURSE, 4, 64, 2, 16, 0, leaves=1.0),
-    "cpu": Budget("fringe", "course", NATIVE, COURSE, 1200, 128, 300, 32, 2),
+    "smoke": Budget(
+        "fringe", "course", NATIVE, COURSE, 4, 64, 2, 16, 0, 1.0, per_cell=1, scenes=32, rounds=4
+    ),
+    "cpu": Budget("fringe", "course", NATIVE, COURSE, 4000, 128, 700, 32, 2),
     "gpu": Budget("paper-fringes", "paper", PAPER, PAPER, 12000, 512, 6000, 64, 14),
 }
 """What each profile trains. The paper: 25 epochs of about 630,000 photographs."""
@@ -97,6 +133,8 @@ class PretextTask(Task):
             "steps": budget.patch_steps,
             "batch": budget.patch_batch,
             "leaves": budget.leaves,
+            "shrink": budget.shrink,
+            "real": budget.real,
             "annealing": [list(level) for level in ANNEALING],
         }
 
@@ -113,19 +151,21 @@ class PretextTask(Task):
         return cosine(step, self.budget.patch_steps, 3e-3)
 
     def batches(self, first_step: int, rank: int, world: int) -> Iterator[PatchBatch]:
-        """Yield patches through lenses that become weaker as training goes on."""
-        ends = [round(share * self.budget.patch_steps) for share, _ in ANNEALING]
-        step = first_step
-        for level in count():
-            last = level >= len(ANNEALING) - 1
-            if not last and step >= ends[level]:
-                continue
-            strength = ANNEALING[min(level, len(ANNEALING) - 1)][1]
-            for batch in self._stream(strength).batches(step, rank, world):
+        """Yield patches through simulated lenses, and some through real ones."""
+        camera = CameraPatches(self.source if self.budget.real else [])
+        count = round(self.budget.real * self.budget.patch_batch / world) if len(camera) else 0
+        for step, batch in enumerate(self._simulated(first_step, rank, world), first_step):
+            if not count:
                 yield batch
-                step += 1
-                if not last and step >= ends[level]:
-                    break
+                continue
+            rng = np.random.default_rng((self.seed, step, rank, 1))
+            patches, cells = map(torch.from_numpy, camera.draw(rng, count))
+            both = zip(batch, (patches.permute(0, 3, 1, 2), cells), strict=True)
+            yield PatchBatch(*map(torch.cat, both))
+
+    def _simulated(self, first_step: int, rank: int, world: int) -> Iterator[PatchBatch]:
+        """Yield patches through lenses that become weaker as training goes on."""
+        return annealed(ANNEALING, self.budget.patch_steps, self._stream, first_step, rank, world)
 
     def _stream(self, strength: float) -> PatchStream:
         lens = replace(LIKE_MEASURED, strength=strength)
@@ -136,6 +176,7 @@ class PretextTask(Task):
             per_picture=16,
             seed=self.seed,
             leaves=self.budget.leaves,
+            shrink=self.budget.shrink,
             workers=self.budget.workers,
         )
 
@@ -166,6 +207,7 @@ class DetectorTask(Task):
     ) -> None:
         self.variant, self.budget, self.source = variant, budget, photos
         self.seed, self.out = seed, out
+        self.recipe = Recipe(budget.scale, camera=REALISTIC)
         self.photos = describe_photos(photos)
         self.config = {
             "variant": variant,
@@ -183,7 +225,8 @@ class DetectorTask(Task):
     def build(self) -> CropDetector:
         """Make the detector; what sees patches begins with what the pretext learned."""
         names = {"patch": self.budget.patch, "thumbnail": self.budget.thumbnail}
-        detector = crop_detector(self.variant, **names, order="rolled")  # type: ignore[arg-type]
+        order = "rolled" if self.recipe.defences.shuffle_labels else "aligned"
+        detector = crop_detector(self.variant, **names, order=order)  # type: ignore[arg-type]
         if detector.patch is not None:
             tensors, _ = load(find("traces", PRETEXT, self.out))
             detector.patch.load_state_dict(tensors)
@@ -198,21 +241,118 @@ class DetectorTask(Task):
         return cosine(step, self.budget.steps, 1e-3)
 
     def batches(self, first_step: int, rank: int, world: int) -> Iterator[Batch]:
-        """Yield whole examples, in the paper's order of steps."""
-        stream = ExampleStream(
+        """Yield whole examples, in the paper's order of steps, through lenses as strong as real."""
+        steps = self.budget.steps
+        return annealed(DETECTOR_ANNEALING, steps, self._stream, first_step, rank, world)
+
+    def _stream(self, strength: float) -> ExampleStream:
+        lens = replace(LIKE_MEASURED, strength=strength)
+        return ExampleStream(
             self.source,
-            Recipe(self.budget.scale, camera=REALISTIC),
+            replace(self.recipe, lens=lens),
             self.budget.batch,
+            textured=True,
             seed=self.seed,
             leaves=self.budget.leaves,
             workers=self.budget.workers,
         )
-        yield from stream.batches(first_step, rank, world)
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Weigh the paper's three losses."""
         reading = model(batch.patches / 255, batch.thumbnails / 255)
         return crop_loss(reading, batch.cells, batch.boxes, batch.cropped)
+
+
+def annealed(
+    levels: Sequence[tuple[float, float]],
+    steps: int,
+    stream: Callable[[float], Stream[Made]],
+    first_step: int,
+    rank: int,
+    world: int,
+) -> Iterator[Made]:
+    """Go through the batches of one stream for each level of strength, without end.
+
+    Parameters
+    ----------
+    levels : sequence of (share, strength)
+        Up to which share of the steps a strength is used.
+    steps : int
+        Of the whole training. After them, the last level goes on.
+    stream : callable
+        Makes the stream of a strength.
+    first_step, rank, world : int
+        As for `Stream.batches`. A batch depends on its number alone, so a run may begin anywhere.
+    """
+    begin = 0
+    for share, strength in levels[:-1]:
+        end = round(share * steps)
+        first = max(first_step, begin)
+        if first < end:
+            yield from islice(stream(strength).batches(first, rank, world), end - first)
+        begin = end
+    yield from stream(levels[-1][1]).batches(max(first_step, begin), rank, world)
+
+
+def native_patches(photos: PhotoSource, per_cell: int, scenes: int, seed: int) -> PatchSet:
+    """Cut patches of photographs as cameras made them; without any, simulate lenses.
+
+    Parameters
+    ----------
+    photos : PhotoSource
+        Those with a long side under 1536 px are left out. When that leaves none, pictures of that
+        size are laid of what there is and photographed through a lens each.
+    per_cell : int
+        Patches from each of the 16 cells of a photograph.
+    scenes : int
+        How many pictures are laid.
+    seed : int
+
+    Raises
+    ------
+    PhotoError
+        When no photograph can be used.
+    """
+    try:
+        return cut_patches([_if_large(photo) for photo in photos], per_cell, seed, anywhere=True)
+    except PhotoError:
+        laid = [_laid(photos[i % len(photos)], (seed, i)) for i in range(scenes)]
+        return cut_patches(laid, per_cell, seed, anywhere=True, lens=LIKE_MEASURED)
+
+
+def _if_large(photo: Photo) -> Photo:
+    def read() -> np.ndarray:
+        picture = photo.read()
+        if max(picture.shape[:2]) < LONG_SIDE:
+            raise PhotoError(f"{photo.name}: its long side has fewer than {LONG_SIDE} pixels.")
+        return picture
+
+    return replace(photo, load=read)
+
+
+def _laid(photo: Photo, seed: tuple[int, ...]) -> Photo:
+    # Mirrored copies side by side: what the photograph's own lens left is the same everywhere.
+    def read() -> np.ndarray:
+        return pave(photo.read(), (LONG_SIDE * 2 // 3, LONG_SIDE), np.random.default_rng(seed))
+
+    return replace(photo, load=read)
+
+
+def solve_closed_form(
+    photos: PhotoSource, per_cell: int = 8, scenes: int = 96, rounds: int = 60, seed: int = 0
+) -> PatchReader:
+    """Measure fringes in patches of photographs and fit trees and perceptrons that read them.
+
+    Parameters
+    ----------
+    photos, per_cell, scenes, seed
+        As for `native_patches`.
+    rounds : int
+        Of boosting.
+    """
+    measured = measure(native_patches(photos, per_cell, scenes, seed))
+    perceptrons = [train_perceptron(measured, seed + i) for i in range(PERCEPTRONS)]
+    return PatchReader((*perceptrons, train_trees(measured, seed, rounds)))
 
 
 def cosine(step: int, steps: int, highest: float) -> float:
@@ -222,7 +362,7 @@ def cosine(step: int, steps: int, highest: float) -> float:
     return highest * rise * (0.01 + 0.99 * fall)
 
 
-def stages(profile: Profile, photos: PhotoSource, seed: int, out: Path) -> list[Stage]:
+def stages(profile: Profile, photos: PhotoSource, seed: int, out: Path) -> list[Stage | Solved]:
     """List what `course train traces` trains, one after the other.
 
     Parameters
@@ -239,5 +379,15 @@ def stages(profile: Profile, photos: PhotoSource, seed: int, out: Path) -> list[
     detectors: list[Any] = [
         DetectorTask(variant, budget, photos, seed, out) for variant in VARIANTS
     ]
+    names = ("per_cell", "scenes", "rounds")
+    fitted = {name: getattr(budget, name) for name in names}
+    closed_form = Solved(
+        "traces",
+        CLOSED_FORM,
+        lambda: solve_closed_form(photos, seed=seed, **fitted).tensors(),
+        describe_photos(photos),
+        {**fitted, "perceptrons": PERCEPTRONS},
+        seed,
+    )
     pretext = Stage(PretextTask(budget, photos, seed), budget.patch_steps)
-    return [pretext, *(Stage(task, budget.steps) for task in detectors)]
+    return [closed_form, pretext, *(Stage(task, budget.steps) for task in detectors)]

@@ -34,6 +34,23 @@ def broken(pause):
     )
 """
 
+PATCH = """
+import torch
+from course_lib.traces import explore, readers
+from course_lib.traces.model import patch_net
+torch.manual_seed(0)
+nets = [readers.reading(patch_net("fringe").eval()) for _ in range(2)]
+explore.patch_explorer(reader={"one": nets[0], "another": nets[1]})
+"""
+
+CROP = """
+import torch
+from course_lib.traces import explore
+from course_lib.traces.model import crop_detector
+torch.manual_seed(0)
+explore.crop_explorer(detector=crop_detector("joint", patch="fringe", thumbnail="course").eval())
+"""
+
 WATCH = """
 explorer => {
   const image = explorer.querySelector('img'), seen = window.seen = {count: 0, delays: []};
@@ -163,6 +180,66 @@ def test_lens_explorer_from_the_keyboard(lab, page, notebook: Path | None, capsy
     explorer.press("Enter")
     assert "leaves the picture as it is" in explorer.sentence.inner_text()
     assert explorer.boxes() == at_rest
+    assert page.failures == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "size", "sliders", "choices"),
+    [
+        pytest.param(
+            PATCH,
+            [768, 604],
+            ("Across (%)", "Down (%)", "Lens (×)"),
+            ("Photograph", "Moves", "JPEG", "Reader"),
+            id="patch",
+        ),
+        pytest.param(
+            CROP,
+            [900, 440],
+            ("Size (%)", "Across (%)", "Down (%)", "Lens (×)"),
+            ("Photograph", "JPEG"),
+            id="crop",
+        ),
+    ],
+)
+def test_traces_explorers_from_the_keyboard(lab, page, cell, size, sliders, choices, capsys):
+    lab.run_all(page, lab.write("traces.ipynb", cell))
+    explorer = OnPage(page)
+    explorer.wait(timeout=60_000)
+    shown = explorer.image.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    assert shown == size
+    at_rest = explorer.boxes()
+    assert explorer.root.get_by_role("slider").count() == len(sliders)
+    said = set()
+    for label in sliders:
+        slider = explorer.root.get_by_role("slider", name=label, exact=True)
+        slider.focus()
+        value = float(slider.get_attribute("aria-valuetext"))
+        source = explorer.image.get_attribute("src")
+        for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):
+            explorer.press(key)
+            said.add(explorer.sentence.inner_text())
+        assert float(slider.get_attribute("aria-valuetext")) > value, label
+        assert explorer.image.get_attribute("src") != source, label
+        assert explorer.boxes() == at_rest, f"{label} moved something"
+    assert len(said) > len(sliders)
+
+    delays = page.evaluate("seen.delays")
+    with capsys.disabled():
+        print(
+            f"\nkey to picture: median {statistics.median(delays):.0f} ms, "
+            f"95 % {sorted(delays)[int(0.95 * len(delays))]:.0f} ms, n = {len(delays)}"
+        )
+    assert statistics.median(delays) <= 300
+
+    for label in choices:
+        choice = explorer.root.get_by_role("combobox", name=label, exact=True)
+        choice.focus()
+        chosen = choice.input_value()
+        explorer.press("ArrowDown")
+        assert choice.input_value() != chosen
+        assert explorer.boxes() == at_rest, f"{label} moved something"
+    assert explorer.alert.count() == 0
     assert page.failures == []
 
 
