@@ -381,6 +381,17 @@ def test_many_patches_have_the_scale_of_the_picture_that_is_seen():
         assert slope * width / 255 == pytest.approx(1, rel=0.02)
 
 
+def test_windows_that_are_as_wide_as_patches_are_developed_too():
+    """A zoom at which a window with its margins has by chance the size of a patch."""
+    scale = replace(PAPER, width=(1850, 1850))
+    patches, _ = patch_batch([ramps(1024, 1536)], rng(), 16, scale)
+    red = patches[:, :, 2:-2, 0].astype(float).mean(axis=(0, 1))
+    assert np.polyfit(np.arange(len(red)), red, 1)[0] * 1850 / 255 == pytest.approx(1, rel=0.02)
+    camera = Camera(sharpen=(1.0, 1.0), shrink=(1.51, 1.51))
+    patches, _ = patch_batch([LEAVES], rng(), 4, NATIVE, camera=camera)
+    assert patches.shape == (4, NATIVE.patch, NATIVE.patch, 3)
+
+
 def test_untouched_patches_are_cut_from_the_photograph():
     lens = Lens(red=1.004, blue=0.998, vignetting=0.2)
     photo = lens.apply(LEAVES)

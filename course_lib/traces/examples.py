@@ -604,7 +604,7 @@ class _View:
         corners = np.clip(corners, 0, _size(frame) - wide)
         cells = label_cells((corners + wide / 2) / _size(frame))
         patches = shot.through(lens).patches(frame, corners, wide, rng)
-        if side == size:
+        if shot.plain and zoom == 1:  # nothing to develop, nothing to resize
             return patches, cells
         # All windows are developed at once, one below the other; margins keep them apart.
         count = len(middles)
