@@ -217,6 +217,8 @@ class DetectorTask(Task):
             "steps": budget.steps,
             "batch": budget.batch,
             "leaves": budget.leaves,
+            "textured": True,
+            "annealing": [list(level) for level in DETECTOR_ANNEALING],
         }
         self.chance = [("crop", CROP_CHANCE, "0.69 = ln 2: nothing learned yet")]
         if variant != "global":
