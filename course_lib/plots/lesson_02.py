@@ -211,7 +211,7 @@ def curves(
             axis.axvline(first, color=MUTED, linewidth=1)
         axis.annotate(
             name,
-            (first, 1),
+            (first or window, 1),  # a mean begins where its window is full
             (4, 3),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
