@@ -5,7 +5,7 @@ their size up to a long side of 1536 px: what counts is what their own lens left
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -134,10 +134,7 @@ class CameraPatches:
         zooms = []
         for photo in photos:
             try:
-                picture = photo.read()
-                if max(picture.shape[:2]) < LONG_SIDE:
-                    continue
-                picture = upright(picture)
+                picture = upright(only_large(photo).read())
             except PhotoError:
                 continue
             self.pictures.append(picture)
@@ -193,6 +190,18 @@ def _own_zoom(picture: np.ndarray) -> tuple[float, float]:
     except PhotoError:
         return 0.0, 0.0
     return found.red.m.value - 1, found.blue.m.value - 1
+
+
+def only_large(photo: Photo) -> Photo:
+    """Return a photograph that cannot be read if its long side has fewer than 1536 px."""
+
+    def read() -> np.ndarray:
+        picture = photo.read()
+        if max(picture.shape[:2]) < LONG_SIDE:
+            raise PhotoError(f"{photo.name}: its long side has fewer than {LONG_SIDE} pixels.")
+        return picture
+
+    return replace(photo, load=read)
 
 
 def upright(picture: np.ndarray) -> np.ndarray:

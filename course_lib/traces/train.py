@@ -24,7 +24,7 @@ from course_lib.traces.camera import LIKE_MEASURED, REALISTIC
 from course_lib.traces.examples import COURSE, PAPER, Scale, pave
 from course_lib.traces.model import VARIANTS, CropDetector, PatchNet, crop_detector, patch_net
 from course_lib.traces.objective import CROP_CHANCE, PATCH_CHANCE, crop_loss, patch_loss
-from course_lib.traces.patches import LONG_SIDE, CameraPatches, PatchSet, cut_patches
+from course_lib.traces.patches import LONG_SIDE, CameraPatches, PatchSet, cut_patches, only_large
 from course_lib.traces.stream import (
     Batch,
     ExampleStream,
@@ -111,7 +111,17 @@ BUDGETS = {
 """What each profile trains. The paper: 25 epochs of about 630,000 photographs."""
 
 
-class PretextTask(Task):
+class _TracesTask(Task):
+    """What both kinds of training have in common."""
+
+    system = "traces"
+
+    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Make Adam; its rate is that of `lr`."""
+        return torch.optim.Adam(model.parameters(), lr=1.0)
+
+
+class PretextTask(_TracesTask):
     """Train a patch network to say which of 16 cells a patch comes from.
 
     Parameters
@@ -121,7 +131,7 @@ class PretextTask(Task):
     seed : int
     """
 
-    system, variant, unit = "traces", PRETEXT, "patches"
+    variant, unit = PRETEXT, "patches"
     chance = (("patch", PATCH_CHANCE, "2.77 = ln 16: nothing learned yet"),)
 
     def __init__(self, budget: Budget, photos: PhotoSource, seed: int) -> None:
@@ -141,10 +151,6 @@ class PretextTask(Task):
     def build(self) -> PatchNet:
         """Make the network of the budget."""
         return patch_net(self.budget.patch)
-
-    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        """Make Adam; its rate is that of `lr`."""
-        return torch.optim.Adam(model.parameters(), lr=1.0)
 
     def lr(self, step: int) -> float:
         """Rise quickly, then fall along a cosine to a hundredth."""
@@ -186,7 +192,7 @@ class PretextTask(Task):
         return {"loss": found, "patch": found}
 
 
-class DetectorTask(Task):
+class DetectorTask(_TracesTask):
     """Train a crop detector on photographs of which half are cropped.
 
     Parameters
@@ -200,7 +206,7 @@ class DetectorTask(Task):
         Folder in which the pretext's weights lie.
     """
 
-    system, unit = "traces", "photographs"
+    unit = "photographs"
 
     def __init__(
         self, variant: str, budget: Budget, photos: PhotoSource, seed: int, out: Path
@@ -233,10 +239,6 @@ class DetectorTask(Task):
             tensors, _ = load(find("traces", PRETEXT, self.out))
             detector.patch.load_state_dict(tensors)
         return detector
-
-    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        """Make Adam; its rate is that of `lr`."""
-        return torch.optim.Adam(model.parameters(), lr=1.0)
 
     def lr(self, step: int) -> float:
         """Rise quickly, then fall along a cosine to a hundredth."""
@@ -316,20 +318,10 @@ def native_patches(photos: PhotoSource, per_cell: int, scenes: int, seed: int) -
         When no photograph can be used.
     """
     try:
-        return cut_patches([_if_large(photo) for photo in photos], per_cell, seed, anywhere=True)
+        return cut_patches([only_large(photo) for photo in photos], per_cell, seed, anywhere=True)
     except PhotoError:
         laid = [_laid(photos[i % len(photos)], (seed, i)) for i in range(scenes)]
         return cut_patches(laid, per_cell, seed, anywhere=True, lens=LIKE_MEASURED)
-
-
-def _if_large(photo: Photo) -> Photo:
-    def read() -> np.ndarray:
-        picture = photo.read()
-        if max(picture.shape[:2]) < LONG_SIDE:
-            raise PhotoError(f"{photo.name}: its long side has fewer than {LONG_SIDE} pixels.")
-        return picture
-
-    return replace(photo, load=read)
 
 
 def _laid(photo: Photo, seed: tuple[int, ...]) -> Photo:
