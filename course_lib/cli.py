@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -30,6 +30,27 @@ Weights = Annotated[
         "if not given.",
     ),
 ]
+
+Watermark = Annotated[
+    Path | None,
+    typer.Option(
+        "--watermark",
+        metavar="FILE",
+        help="A picture that serves as the watermark, the same to protect and to locate; one that "
+        "the course draws if not given.",
+    ),
+]
+
+
+def _hidden(system: str, watermark: Path | None) -> dict[str, Any]:
+    """Return the watermark as an option for a system's witness, if one was given."""
+    from course_lib.systems import find_system, takes
+
+    if watermark is None:
+        return {}
+    if not takes(find_system(system).function("witness"), "watermark"):
+        raise UsageError(f"--watermark: {system} hides no watermark; leave the option out.")
+    return {"watermark": watermark}
 
 
 def _examples(*lines: tuple[str, str]) -> str:
@@ -334,6 +355,15 @@ def train(
             rich_help_panel=WHAT,
         ),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            metavar="auto|32|bf16",
+            help="**auto**: bf16 on a GPU that computes in it. Processors with instructions for "
+            "bf16 train up to twice as fast with it.",
+        ),
+    ] = "auto",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -372,6 +402,7 @@ def train(
     words = [f"course train {system} --profile {chosen.name}"]
     words += [f"--photos {Path(photos).name}"] * bool(photos) + [f"--seed {seed}"] * (seed != 0)
     words += [f"--devices {devices}"] * (devices > 1) + [f"--nodes {nodes}"] * (nodes > 1)
+    words += [f"--precision {precision}"] * (precision != "auto")
     reports = run_stages(
         stages_of(chosen, pictures, seed, place),
         place,
@@ -379,6 +410,7 @@ def train(
         limit_s=None if limit_minutes is None else 60 * limit_minutes,
         devices=devices,
         nodes=nodes,
+        precision=precision,
         command=" ".join(words),
     )
     for path in [report.weights for report in reports if report.weights]:
@@ -394,6 +426,7 @@ def train(
     epilog=_examples(
         ("course evaluate traces --photos DIR --json traces.json", "as it was found"),
         ("course evaluate traces --photos DIR --json t.json --lens simulated", "with a lens"),
+        ("course evaluate traces --photos DIR --json t.json --sets", "by what is in them"),
         ("course evaluate traces --photos DIR --json t.json --limit 20", "a quick look"),
     ),
 )
@@ -419,6 +452,15 @@ def evaluate(
             "strength added.",
         ),
     ] = None,
+    sets: Annotated[
+        bool,
+        typer.Option(
+            "--sets",
+            metavar="",
+            help="Sort photographs by what is in them (upright, tilted, smooth ...), measure each "
+            "set, and nothing else.",
+        ),
+    ] = False,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, help="Start of all randomness.")
     ] = 0,
@@ -438,9 +480,11 @@ def evaluate(
         raise UsageError(f"--lens {lens} is unknown: choose simulated or none.")
     if lens and not takes(measure, "lens"):
         raise UsageError(f"--lens: {system} simulates no lens; leave the option out.")
+    if sets and not takes(measure, "sets"):
+        raise UsageError(f"--sets: {system} is not measured by sets; leave the option out.")
     if not json.name.endswith(".json"):
         raise UsageError(f"--json {json}: give a file name that ends in .json.")
-    options = {"lens": lens} if lens else {}
+    options = ({"lens": lens} if lens else {}) | ({"sets": True} if sets else {})
     console = Console()
     with console.status(f"Evaluating {system}") as status:
         measured = measure(
@@ -475,23 +519,26 @@ def locate(
             ".pdf).",
         ),
     ] = None,
+    watermark: Watermark = None,
     weights: Weights = None,
 ) -> None:
     """Ask a system whether a picture was cropped, and which part of the original it is.
 
-    The box is left, top, right and bottom edge in fractions of the original picture.
+    The box is left, top, right and bottom edge in fractions of the original picture. What hid a
+    watermark needs the same one again.
     """
     from course_lib.files import plain, whole, write_text
     from course_lib.photos import read_photo
     from course_lib.systems import find_system
 
+    options = _hidden(system, watermark)
     open_witness = find_system(system).function("witness")
     if json and not json.name.endswith(".json"):
         raise UsageError(f"--json {json}: give a file name that ends in .json.")
     if figure and figure.suffix.lower() not in (".png", ".jpg", ".svg", ".pdf"):
         raise UsageError(f"--figure {figure}: give a name that ends in .png, .jpg, .svg or .pdf.")
     seen = read_photo(picture)
-    verdict = open_witness(weights).examine(seen)
+    verdict = open_witness(weights, **options).examine(seen)
     print(f"{picture.name}: {verdict}")
     if json:
         box = list(verdict.box) if verdict.box else None
@@ -508,7 +555,10 @@ def locate(
 
 @app.command(
     rich_help_panel=SYSTEMS,
-    epilog=_examples(("course protect traces in.jpg out.png", "write the protected picture")),
+    epilog=_examples(
+        ("course protect rwn in.jpg out.png", "hide a watermark that the course draws"),
+        ("course protect rwn in.jpg out.png --watermark w.jpg", "hide one's own"),
+    ),
 )
 def protect(
     system: SystemName,
@@ -519,6 +569,7 @@ def protect(
         Path,
         typer.Argument(metavar="OUT.png", help="Where the protected picture goes, as PNG."),
     ],
+    watermark: Watermark = None,
     weights: Weights = None,
 ) -> None:
     """Prepare a picture, so that a crop of it can be located later.
@@ -531,11 +582,12 @@ def protect(
     from course_lib.photos import read_photo
     from course_lib.systems import find_system
 
+    options = _hidden(system, watermark)
     open_witness = find_system(system).function("witness")
     if out.suffix.lower() != ".png":
         raise UsageError(f"{out}: give a name that ends in .png; JPEG would change the picture.")
     original = read_photo(picture)
-    protected = open_witness(weights).protect(original)
+    protected = open_witness(weights, **options).protect(original)
     with whole(out) as partial:
         Image.fromarray(protected).save(partial, format="PNG")
     unchanged = " (unchanged: this system needs no protection)" * bool(

@@ -123,6 +123,7 @@ class Stream(ABC, Generic[Made]):
             batch_size=None,
             sampler=_From(first_step),
             num_workers=self.workers,
+            generator=torch.Generator(),  # else it draws from the one that training draws from
             prefetch_factor=AHEAD if self.workers else None,
             worker_init_fn=_use_one_thread,
             multiprocessing_context=_context(type(self).__module__) if self.workers else None,

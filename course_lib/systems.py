@@ -22,7 +22,9 @@ course protect
 - ``weights`` is a folder of such files, or None for the shipped ones:
   ``checkpoints.load(checkpoints.find("traces", "joint", weights))``.
 - ``limit`` is the largest number of photographs or None, and ``say(text)`` shows progress.
-- A system that can simulate a lens takes ``lens`` as well, ``"simulated"`` or ``"none"``.
+- A system that can simulate a lens takes ``lens`` as well, ``"simulated"`` or ``"none"``, and one
+  that is measured by what is in photographs takes ``sets``, a bool. The witness of a system that
+  hides a watermark takes ``watermark``, a picture's path or None.
 
 A function that is not there means that the system lacks the ability, and the command says so.
 """
@@ -108,5 +110,8 @@ def takes(function: Callable[..., Any], parameter: str) -> bool:
 
 SYSTEMS = {
     system.name: system
-    for system in (System("traces", "course_lib.traces", "reads the traces that a lens leaves"),)
+    for system in (
+        System("traces", "course_lib.traces", "reads the traces that a lens leaves"),
+        System("rwn", "course_lib.rwn", "hides a watermark that finds the crop"),
+    )
 }

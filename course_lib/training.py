@@ -218,6 +218,25 @@ def share(count: int, rank: int, world: int) -> slice:
     return slice(rank * each, (rank + 1) * each)
 
 
+def cosine(step: int, steps: int, highest: float, warm_up: int, flat: float = 0.0) -> float:
+    """Return a learning rate that rises, stays, and falls along a cosine to a hundredth.
+
+    Parameters
+    ----------
+    step, steps : int
+        Which one (0 is the first), and of how many.
+    highest : float
+        Full rate.
+    warm_up : int
+        Steps in which it rises.
+    flat : float
+        Share of all steps before it falls.
+    """
+    done = max(0.0, min(step / steps, 1.0) - flat) / (1 - flat)
+    falling = 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
+    return highest * min(1.0, (step + 1) / warm_up) * falling
+
+
 def fit(
     task: Task,
     out: Path | None,
@@ -248,7 +267,8 @@ def fit(
     steps : int
         In all, those before a resumption included.
     precision : str
-        ``32``, ``bf16``, or ``auto``: bf16 on GPUs that compute in it, else 32.
+        ``32``, ``bf16``, or ``auto``: bf16 on GPUs that compute in it, else 32. On a processor,
+        bf16 is faster only if it has instructions for it.
     device : str
         ``cpu``, ``cuda``, or ``auto``: CUDA when it is there.
     devices, nodes : int
@@ -754,10 +774,12 @@ def _fabric(precision: str, device: str, devices: int, nodes: int) -> tuple[Fabr
     if kind == "cuda" and devices > torch.cuda.device_count():
         raise UsageError(f"{devices} devices were asked for; {torch.cuda.device_count()} are here.")
     fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    # A processor without bf16 units computes in it slowly, but right; so it must be asked for.
+    chosen = "bf16-mixed" if precision == "bf16" or (fast and precision == "auto") else "32-true"
     if precision not in ("auto", "32", "bf16"):
         raise UsageError(f"precision {precision!r} is unknown: choose auto, 32 or bf16.")
-    if precision == "bf16" and not fast:
-        raise UsageError("bf16 needs a GPU that computes in it: choose precision auto or 32.")
+    if precision == "bf16" and kind == "cuda" and not fast:
+        raise UsageError("this GPU does not compute in bf16: choose precision auto or 32.")
     if kind == "cuda":
         torch.set_float32_matmul_precision("high")
     fabric = Fabric(
@@ -765,10 +787,10 @@ def _fabric(precision: str, device: str, devices: int, nodes: int) -> tuple[Fabr
         devices=devices,
         num_nodes=nodes,
         strategy=DDPStrategy() if devices * nodes > 1 else "auto",
-        precision="bf16-mixed" if fast and precision != "32" else "32-true",
+        precision=chosen,  # type: ignore[arg-type]
     )
     fabric.launch()
-    return fabric, "bf16" if fast and precision != "32" else "32-bit"
+    return fabric, "bf16" if chosen == "bf16-mixed" else "32-bit"
 
 
 def _seed(*numbers: int) -> None:

@@ -54,8 +54,20 @@ class Verdict:
         where = ""
         if self.cropped and self.box is not None:
             kept = min(self.box.area, 1.0)
-            where = f", {kept:.0%} of the original is left: {self.box}"
+            where = f", {kept:.0%} of the original is left: {_in_words(self.box)}"
         return f"{said} (score {self.score:.2f}){where}" + (f". {self.words}" if self.words else "")
+
+
+def _in_words(box: Box) -> str:
+    """Say where in the original a box lies, in per cent of its width and height."""
+    return f"{box.x1:z.0%} to {box.x2:.0%} across, {box.y1:z.0%} to {box.y2:.0%} down"
+
+
+def what_is_missing(box: Box, least: float = 0.05) -> str:
+    """Say at which sides of the original something is missing: shares of at least ``least``."""
+    shares = {"left": box.x1, "top": box.y1, "right": 1 - box.x2, "bottom": 1 - box.y2}
+    sides = [f"{share:.0%} at the {side}" for side, share in shares.items() if share >= least]
+    return f"Missing of the original: {', '.join(sides)}" if sides else "Little is missing"
 
 
 class Witness(Protocol):

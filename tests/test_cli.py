@@ -235,6 +235,7 @@ def test_protect_writes_a_png(call, small, pictures, tmp_path):
         ("evaluate bare --photos . --json r.json", "bare has no evaluation"),
         ("evaluate small --photos . --json r.txt", "ends in .json"),
         ("evaluate small --photos . --json r.json --lens odd", "choose simulated or none"),
+        ("evaluate small --photos . --json r.json --sets", "small is not measured by sets"),
         ("evaluate small --photos nowhere --json r.json", "nowhere"),
         ("locate bare x.png", "bare examines no pictures"),
         ("locate small x.png --figure v.gif", "ends in .png, .jpg, .svg or .pdf"),

@@ -371,13 +371,20 @@ def test_a_bar_is_drawn_on_a_terminal():
     [
         ({"device": "tpu"}, "choose auto, cpu or cuda"),
         ({"precision": "16"}, "choose auto, 32 or bf16"),
-        ({"precision": "bf16"}, "bf16 needs a GPU"),
         ({"nodes": 2}, "torchrun --nnodes 2"),
     ],
 )
 def test_what_cannot_be_had_is_said(options, says):
     with pytest.raises(UsageError, match=says):
         fit(Small(), None, 5, **{"device": "cpu", **options})
+
+
+def test_a_processor_computes_in_bf16_when_asked(tmp_path):
+    report = fit(Small(), tmp_path, 30, device="cpu", precision="bf16")
+    exact = fit(Small(), None, 30, device="cpu", precision="32")
+    losses = report.history["loss"], exact.history["loss"]
+    assert not np.array_equal(*losses)
+    np.testing.assert_allclose(*losses, rtol=0.1)
 
 
 def test_batches_that_end_or_cannot_be_shared():

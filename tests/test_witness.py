@@ -31,7 +31,10 @@ def test_a_witness_is_found_by_its_systems_name(small):
     assert "small" in found and not {"bare", "lost"} & found.keys()
     verdict = found["small"]().examine(PICTURE)
     assert verdict.cropped and verdict.box == Box(0.25, 0.25, 0.75, 1.0)
-    assert str(verdict).startswith("cropped (score 0.78), 38% of the original is left: Box(0.25")
+    assert str(verdict) == (
+        "cropped (score 0.78), 38% of the original is left: 25% to 75% across, 25% to 100% down. "
+        "It is bright."
+    )
     assert np.array_equal(found["small"]().protect(PICTURE), PICTURE)
 
 

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 
+from course_lib.attacks.codec import through_jpeg
 from course_lib.errors import CourseError, UsageError
 from course_lib.lens import KERNELS, Lens, sensor_noise
 from course_lib.lens.resample import Kernel
@@ -341,34 +342,3 @@ def sharpened(picture: np.ndarray, amount: float, radius: float = 1.0) -> np.nda
     """Sharpen by unsharp masking: add ``amount`` times what a Gaussian of σ = radius takes away."""
     soft = cv2.GaussianBlur(picture, (0, 0), radius)
     return cv2.addWeighted(picture, 1 + amount, soft, -amount, 0)
-
-
-def through_jpeg(
-    picture: np.ndarray, quality: int, halved: bool = False, phase: tuple[int, int] = (0, 0)
-) -> np.ndarray:
-    """Store a picture as a JPEG and read it again.
-
-    Parameters
-    ----------
-    picture : HxWx3 uint8
-    quality : int
-        1 to 100.
-    halved : bool
-        Whether colour is stored at half the resolution (4:2:0).
-    phase : (x, y)
-        Where the grid of 8×8 blocks begins. Pixels that this moves out at one side come in at the
-        other, so a margin of 8 pixels is unlike a JPEG of a larger picture.
-
-    Returns
-    -------
-    HxWx3 uint8
-    """
-    moved = np.roll(picture, (-phase[1], -phase[0]), axis=(0, 1)) if any(phase) else picture
-    sampling = (
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if halved else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-    )
-    settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
-    # OpenCV's files are made from blue, green, red; the order matters for luma and chroma.
-    _, file = cv2.imencode(".jpg", cv2.cvtColor(moved, cv2.COLOR_RGB2BGR), settings)
-    back = cv2.cvtColor(np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
-    return np.roll(back, (phase[1], phase[0]), axis=(0, 1)) if any(phase) else back

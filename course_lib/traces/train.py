@@ -35,7 +35,7 @@ from course_lib.traces.stream import (
     Stream,
 )
 from course_lib.traces.votes import PatchReader, measure, train_perceptron, train_trees
-from course_lib.training import Solved, Stage, Task
+from course_lib.training import Solved, Stage, Task, cosine
 
 CLOSED_FORM = "fringe"
 """Name of the checkpoint of what reads closed-form fringes."""
@@ -154,7 +154,7 @@ class PretextTask(_TracesTask):
 
     def lr(self, step: int) -> float:
         """Rise quickly, then fall along a cosine to a hundredth."""
-        return cosine(step, self.budget.patch_steps, 3e-3)
+        return cosine(step, self.budget.patch_steps, 3e-3, WARM_UP)
 
     def batches(self, first_step: int, rank: int, world: int) -> Iterator[PatchBatch]:
         """Yield patches through simulated lenses, and some through real ones."""
@@ -242,7 +242,7 @@ class DetectorTask(_TracesTask):
 
     def lr(self, step: int) -> float:
         """Rise quickly, then fall along a cosine to a hundredth."""
-        return cosine(step, self.budget.steps, 1e-3)
+        return cosine(step, self.budget.steps, 1e-3, WARM_UP)
 
     def batches(self, first_step: int, rank: int, world: int) -> Iterator[Batch]:
         """Yield whole examples, in the paper's order of steps, through lenses as strong as real."""
@@ -347,13 +347,6 @@ def solve_closed_form(
     measured = measure(native_patches(photos, per_cell, scenes, seed))
     perceptrons = [train_perceptron(measured, seed + i) for i in range(PERCEPTRONS)]
     return PatchReader((*perceptrons, train_trees(measured, seed, rounds)))
-
-
-def cosine(step: int, steps: int, highest: float) -> float:
-    """Learning rate that rises within `WARM_UP` steps and falls along a cosine to a hundredth."""
-    rise = min(1.0, (step + 1) / WARM_UP)
-    fall = 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * min(step / steps, 1.0)))))
-    return highest * rise * (0.01 + 0.99 * fall)
 
 
 def stages(profile: Profile, photos: PhotoSource, seed: int, out: Path) -> list[Stage | Solved]:

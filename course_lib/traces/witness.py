@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from course_lib.geometry import FULL, Box
+from course_lib.geometry import FULL
 from course_lib.traces.evaluate import threshold
 from course_lib.traces.readers import detector, look
-from course_lib.witness import Verdict
+from course_lib.witness import Verdict, what_is_missing
 
 
 class TraceWitness:
@@ -54,16 +54,13 @@ class TraceWitness:
         opinion = look(self.model, image)
         cropped = opinion.score >= self.threshold
         box = opinion.box if cropped else FULL
-        words = _missing(box) if cropped else f"From {self.threshold:.2f} on it would count as such"
+        words = (
+            what_is_missing(box)
+            if cropped
+            else f"From {self.threshold:.2f} on it would count as such"
+        )
         votes = {} if opinion.votes is None else {"votes": opinion.votes}
         return Verdict(cropped, opinion.score, box, words, votes)
-
-
-def _missing(box: Box, least: float = 0.05) -> str:
-    """Say at which sides something is missing."""
-    shares = {"left": box.x1, "top": box.y1, "right": 1 - box.x2, "bottom": 1 - box.y2}
-    sides = [f"{share:.0%} at the {side}" for side, share in shares.items() if share >= least]
-    return f"Missing of the original: {', '.join(sides)}" if sides else "Little is missing"
 
 
 def witness(weights: Path | None = None) -> TraceWitness:

@@ -1,0 +1,125 @@
+"""What each part is worth: networks trained equally short, each with one thing changed.
+
+    python -m course_lib.rwn.ablate --photos DIR --test DIR --out DIR --json FILE
+
+Section IV-D of the paper: other simulators of JPEG, no discriminator, two separate networks. The
+control of quality brings all of them to the same PSNR, so what differs is what survives.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from course_lib.photos import PhotoSource, source
+from course_lib.results import write
+from course_lib.rwn.evaluate import cases, crop_rows, quality_rows
+from course_lib.rwn.system import Rwn
+from course_lib.rwn.train import BUDGETS, Budget, HiderTask, open_hider
+from course_lib.training import Stage, run_stages
+
+STEPS = 400
+ATTACKS = "none", "jpeg70", "jpeg50"
+REFERENCE = "real-jpeg"
+"""What the others are compared with: files simulated by files."""
+
+
+def ablations(steps: int = STEPS) -> dict[str, Budget]:
+    """Return budgets that differ in one thing from the reference each.
+
+    Parameters
+    ----------
+    steps : int
+        Of each training.
+
+    Returns
+    -------
+    dict
+        Name to budget. All but ``no-attack`` train with crops and the other attacks.
+    """
+    base = BUDGETS["cpu"]
+    reference = replace(base, steps=steps, publication=replace(base.publication, jpeg="real"))
+
+    def jpeg(kind: str) -> Budget:
+        return replace(reference, publication=replace(base.publication, jpeg=kind))  # type: ignore[arg-type]
+
+    separate = {"network": "separate", "steps": 2, "width": 64, "blocks": 6}
+    nothing = replace(base.publication, jpeg="none", others=False, whole=1.0)
+    return {
+        REFERENCE: reference,
+        "jpeg-mixup": jpeg("mixup"),
+        "jpeg-ss": jpeg("jpeg-ss"),
+        "jpeg-mask": jpeg("jpeg-mask"),
+        "mbrs": jpeg("mbrs"),
+        "no-jpeg": jpeg("none"),
+        "no-attack": replace(reference, publication=nothing),
+        "discriminator": replace(reference, weights=replace(base.weights, adversarial=0.02)),
+        "two-networks": replace(reference, network=separate),
+    }
+
+
+def stages(photos: PhotoSource, seed: int, budgets: dict[str, Budget]) -> list[Stage]:
+    """List the trainings; each leaves the weights ``NAME.safetensors``."""
+    return [
+        Stage(HiderTask(budget, photos, seed, variant=name), budget.steps)
+        for name, budget in budgets.items()
+    ]
+
+
+def rows(
+    weights: Path, names: Sequence[str], photos: PhotoSource, limit: int | None, seed: int
+) -> list[dict[str, Any]]:
+    """Measure trained networks: quality, and crops of 70 % of each side.
+
+    Parameters
+    ----------
+    weights : Path
+        Folder of the trainings.
+    names : sequence of str
+        Which of them.
+    photos : PhotoSource
+        Not used for training.
+    limit : int, optional
+        Largest number of photographs.
+    seed : int
+        Of the places of crops.
+
+    Returns
+    -------
+    list of dict
+        Rows of results; ``case`` is the name.
+    """
+    chosen = cases(photos, limit)
+    found: list[dict[str, Any]] = []
+    for name in names:
+        system = Rwn(open_hider(weights, name))
+        found += [
+            each for each in quality_rows(system, chosen, case=name) if each["metric"] == "psnr"
+        ]
+        found += crop_rows(system, chosen, seed, (0.7,), ATTACKS, case=name)
+    return [{**each, "paper": None} for each in found]
+
+
+def main() -> None:
+    """Train and measure; a run that was stopped goes on."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", required=True, help="photographs to train on")
+    parser.add_argument("--test", required=True, help="photographs to measure on")
+    parser.add_argument("--out", type=Path, required=True, help="folder for weights")
+    parser.add_argument("--json", type=Path, required=True, help="where the numbers go")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--limit", type=int, default=40, help="photographs to measure on")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", default="auto")
+    given = parser.parse_args()
+    budgets = ablations(given.steps)
+    trained = stages(source(given.photos), given.seed, budgets)
+    run_stages(trained, given.out, resume=True, precision=given.precision)
+    measured = rows(given.out, list(budgets), source(given.test), given.limit, given.seed)
+    head = {"system": "rwn", "checkpoint": "ablations", "photos": given.limit, "seed": given.seed}
+    write({**head, "rows": measured}, given.json)
+
+
+if __name__ == "__main__":
+    main()

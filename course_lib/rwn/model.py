@@ -1,0 +1,250 @@
+"""RWN: an invertible network that hides a watermark in a picture, and what stands beside it.
+
+Source: Q. Ying et al., "No way to crop: on robust image crop localization" (2022), section III-B.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from course_lib.errors import UsageError
+from course_lib.invertible import InvertibleUNet, Residual, haar_down, haar_up
+
+NULL = 0.5
+"""What stands for the rest on the way back (R̂), and what the rest should be (section III-A)."""
+
+Attack = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Takes protected pictures; returns what becomes of them, stretched back to their size, and the
+boxes that were cut out, (n, 4)."""
+
+
+class Passage(NamedTuple):
+    """A watermark's way through a picture and back.
+
+    Attributes
+    ----------
+    protected : (n, 3, h, w) Tensor
+        I_M.
+    rest : (n, 1, h, w) Tensor
+        R, which is thrown away.
+    seen : (n, 3, h, w) Tensor
+        A(I_M), cropped and stretched.
+    boxes : (n, 4) Tensor
+        What was cut out.
+    restored : (n, 3, h, w) Tensor
+        Î, the original picture as far as the network can tell, cropped and stretched.
+    found : (n, 1, h, w) Tensor
+        Ŵ, the extracted watermark, cropped and stretched.
+    """
+
+    protected: Tensor
+    rest: Tensor
+    seen: Tensor
+    boxes: Tensor
+    restored: Tensor
+    found: Tensor
+
+
+class Hider(nn.Module):
+    """Hide watermarks in pictures, and reveal them, with one invertible network.
+
+    Parameters
+    ----------
+    down, up : sequence of int
+        Couplings after each Haar step, as in `InvertibleUNet`.
+    width, blocks : int
+        Of the subnets.
+    bounded : bool
+        Spectral normalisation.
+    """
+
+    def __init__(
+        self,
+        down: Sequence[int] = (2, 2, 2),
+        up: Sequence[int] = (2, 2, 0),
+        width: int = 64,
+        blocks: int = 1,
+        bounded: bool = False,
+    ) -> None:
+        super().__init__()
+        self.net = InvertibleUNet(3, 1, down, up, width, blocks, bounded=bounded)
+        self.to(memory_format=torch.channels_last)
+
+    def hide(self, pictures: Tensor, watermarks: Tensor) -> tuple[Tensor, Tensor]:
+        """Hide (Eq. 1): (I, W) becomes (I_M, R).
+
+        Parameters
+        ----------
+        pictures : (n, 3, h, w) Tensor in [0, 1]
+        watermarks : (n, 1, h, w) Tensor in [0, 1]
+
+        Returns
+        -------
+        protected : (n, 3, h, w) Tensor
+            Not yet clipped to [0, 1].
+        rest : (n, 1, h, w) Tensor
+        """
+        both = torch.cat([pictures, watermarks], dim=1)
+        return self.net(_channels_last(both)).split([3, 1], dim=1)
+
+    def reveal(self, pictures: Tensor, rest: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Go back (Eq. 2), with a constant in place of the rest that nobody kept.
+
+        Returns
+        -------
+        restored : (n, 3, h, w) Tensor
+        found : (n, 1, h, w) Tensor
+        """
+        if rest is None:
+            rest = torch.full_like(pictures[:, :1], NULL)
+        both = torch.cat([pictures, rest], dim=1)
+        return self.net.inverse(_channels_last(both)).split([3, 1], dim=1)
+
+    def forward(self, pictures: Tensor, watermarks: Tensor, attack: Attack) -> Passage:
+        """Hide, publish, and reveal what is found."""
+        protected, rest = self.hide(pictures, watermarks)
+        seen, boxes = attack(protected)
+        return Passage(protected, rest, seen, boxes, *self.reveal(seen))
+
+
+class SeparateNetworks(Hider):
+    """The ablation: one network hides and another reveals; nothing makes them inverses.
+
+    Parameters
+    ----------
+    steps : int
+        Haar steps; both networks work on the bands.
+    width, blocks : int
+        Channels, and residual blocks of each network.
+    """
+
+    def __init__(self, steps: int = 2, width: int = 64, blocks: int = 6) -> None:
+        nn.Module.__init__(self)
+        self.steps = steps
+        bands = 4**steps
+        self.hiding = _plain(4 * bands, 3 * bands, width, blocks)
+        self.revealing = _plain(3 * bands, 4 * bands, width, blocks)
+        self.to(memory_format=torch.channels_last)
+
+    def hide(self, pictures: Tensor, watermarks: Tensor) -> tuple[Tensor, Tensor]:
+        """Add to the picture what the first network makes of both; there is no rest."""
+        both = torch.cat([pictures, watermarks], dim=1)
+        added = self._on_bands(self.hiding, both)
+        return pictures + added, torch.full_like(pictures[:, :1], NULL)
+
+    def reveal(self, pictures: Tensor, rest: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Read picture and watermark with the second network."""
+        found = self._on_bands(self.revealing, pictures)
+        picture, watermark = found.split([3, 1], dim=1)
+        return pictures + picture, NULL + watermark
+
+    def _on_bands(self, net: nn.Module, x: Tensor) -> Tensor:
+        for _ in range(self.steps):
+            x = haar_down(x)
+        x = net(_channels_last(x))
+        for _ in range(self.steps):
+            x = haar_up(x)
+        return x
+
+
+class PatchDiscriminator(nn.Sequential):
+    """Say of each neighbourhood whether it looks untouched: (n, 3, h, w) to (n, 1, h / 8, w / 8).
+
+    A discriminator of patches as in pix2pix, with spectral normalisation; trained with least
+    squares (section III-C).
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        layers: list[nn.Module] = []
+        inputs = 3
+        for outputs in (width, 2 * width, 4 * width):
+            layers += [
+                spectral_norm(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)),
+                nn.LeakyReLU(0.2),
+            ]
+            inputs = outputs
+        super().__init__(*layers, nn.Conv2d(inputs, 1, 3, padding=1))
+
+
+class TamperNet(nn.Module):
+    """A U-Net that marks what was pasted into a protected picture.
+
+    Parameters
+    ----------
+    inputs : int
+        Channels: 3 of the picture, 1 of the extracted watermark, and 1 of the true watermark in
+        its place where that is known.
+    width : int
+        Channels at full size; doubled at each of four steps down.
+    """
+
+    def __init__(self, inputs: int = 4, width: int = 16) -> None:
+        super().__init__()
+        sizes = [width * 2**level for level in range(4)]
+        self.inputs = inputs
+        self.down = nn.ModuleList(
+            _double(before, after) for before, after in zip([inputs, *sizes], sizes, strict=False)
+        )
+        self.up = nn.ModuleList(
+            _double(deep + flat, flat) for flat, deep in itertools.pairwise(sizes)
+        )
+        self.head = nn.Conv2d(width, 1, 1)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a logit for each pixel: (n, inputs, h, w) to (n, 1, h, w); sides divide by 8."""
+        skips: list[Tensor] = []
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else F.max_pool2d(x, 2))
+            skips.append(x)
+        for level in reversed(range(len(self.up))):
+            enlarged = F.interpolate(x, scale_factor=2, mode="nearest")
+            x = self.up[level](torch.cat([enlarged, skips[level]], dim=1))
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def hider(config: Mapping[str, Any]) -> Hider:
+    """Make the network that a configuration describes, with its first weights.
+
+    Parameters
+    ----------
+    config : mapping
+        ``network`` is ``invertible`` or ``separate``; the rest are settings of `Hider` or
+        `SeparateNetworks`.
+    """
+    kinds = {"invertible": Hider, "separate": SeparateNetworks}
+    settings = dict(config)
+    kind = settings.pop("network", "invertible")
+    if kind not in kinds:
+        raise UsageError(f"network {kind!r} is unknown: choose one of {', '.join(kinds)}.")
+    return kinds[kind](**settings)
+
+
+def _plain(inputs: int, outputs: int, width: int, blocks: int) -> nn.Sequential:
+    last = nn.Conv2d(width, outputs, 3, padding=1)
+    with torch.no_grad():
+        last.weight *= 0.1
+    inner = [layer for _ in range(blocks) for layer in (Residual(width), nn.LeakyReLU(0.2))]
+    return nn.Sequential(nn.Conv2d(inputs, width, 3, padding=1), nn.LeakyReLU(0.2), *inner, last)
+
+
+def _double(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Lay channels side by side in memory: convolutions on processors are twice as fast."""
+    return x.contiguous(memory_format=torch.channels_last)

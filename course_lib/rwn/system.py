@@ -1,0 +1,209 @@
+"""The whole system in the hands of its two users: who publishes a picture, and who finds it.
+
+Both know the watermark. Networks see pictures of 256 × 256 pixels; pictures of other sizes are
+protected by what that changes, enlarged to their size.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from course_lib.checkpoints import find, load
+from course_lib.errors import PhotoError
+from course_lib.rwn.carrier import embed, extract
+from course_lib.rwn.match import LEAST, MATCHERS, Match, decide, stretched
+from course_lib.rwn.model import Hider, TamperNet
+from course_lib.rwn.train import HIDER, TAMPER, open_hider, tamper_inputs
+
+SIDE = 256
+SMALLEST = 32
+"""Shortest side of a picture that can be asked, in pixels."""
+TAMPERED = 0.02
+"""Share of a picture that must be marked before any of it is left out of the matching."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found in a picture.
+
+    Attributes
+    ----------
+    match : Match
+        Where in the whole picture it was, and how sure that is.
+    said : str
+        "no watermark", "not cropped" or "cropped".
+    watermark : (256, 256) float32 ndarray
+        Extracted, as stretched.
+    tampered : (256, 256) bool ndarray
+        What was pasted, in the stretched picture; all False without a network for it.
+    """
+
+    match: Match
+    said: str
+    watermark: np.ndarray
+    tampered: np.ndarray
+
+
+class Rwn:
+    """Protect pictures, and find where crops of them were.
+
+    Parameters
+    ----------
+    net : Hider
+    tamper : TamperNet, optional
+        Without it nothing is left out of the matching.
+    threshold : float
+        Probability from which on a pixel counts as pasted.
+    """
+
+    def __init__(self, net: Hider, tamper: TamperNet | None = None, threshold: float = 0.5) -> None:
+        self.net, self.tamper, self.threshold = net.eval(), tamper and tamper.eval(), threshold
+
+    @torch.inference_mode()
+    def protect(self, picture: np.ndarray, watermark: np.ndarray) -> np.ndarray:
+        """Hide a watermark.
+
+        Parameters
+        ----------
+        picture : (h, w, 3) uint8
+        watermark : (256, 256) float32 in [0, 1]
+
+        Returns
+        -------
+        (h, w, 3) uint8
+        """
+        _demand_size(picture)
+        seen = squared(picture)
+        hidden, _ = self.net.hide(_batch(seen), torch.from_numpy(watermark)[None, None].float())
+        change = hidden[0].permute(1, 2, 0).numpy() * 255 - seen
+        height, width = picture.shape[:2]
+        if (height, width) != (SIDE, SIDE):
+            change = cv2.resize(change, (width, height), interpolation=cv2.INTER_CUBIC)
+        protected: np.ndarray = np.rint(picture + change).clip(0, 255).astype(np.uint8)
+        return protected
+
+    @torch.inference_mode()
+    def extract(self, picture: np.ndarray) -> np.ndarray:
+        """Extract what there is of a watermark: (h, w, 3) uint8 to (256, 256) float32 in [0, 1]."""
+        _demand_size(picture)
+        _, found = self.net.reveal(_batch(squared(picture)))
+        return found[0, 0].clamp(0, 1).numpy()
+
+    @torch.inference_mode()
+    def pasted(
+        self, picture: np.ndarray, found: np.ndarray, truth: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Say how probably each pixel was pasted in.
+
+        Parameters
+        ----------
+        picture : (h, w, 3) uint8
+        found : (256, 256) float32
+            Extracted from it.
+        truth : (256, 256) float32, optional
+            The true watermark, cropped and stretched alike, where that is known.
+
+        Returns
+        -------
+        (256, 256) float32
+            Zeros without a network for it.
+        """
+        if self.tamper is None:
+            return np.zeros((SIDE, SIDE), np.float32)
+        known = None if truth is None else torch.from_numpy(truth)[None, None].float()
+        both = tamper_inputs(_batch(squared(picture)), torch.from_numpy(found)[None, None], known)
+        return self.tamper(both).sigmoid()[0, 0].numpy()
+
+    def locate(self, picture: np.ndarray, watermark: np.ndarray, matcher: str = "ncc") -> Finding:
+        """Find where a picture was cut out, and what was pasted into it.
+
+        What looks pasted is left out of the matching. Once the place is known, the extracted
+        watermark is compared with the true one, and pasted areas are marked again.
+
+        Parameters
+        ----------
+        picture : (h, w, 3) uint8
+        watermark : (256, 256) float32
+        matcher : str
+            A key of `course_lib.rwn.match.MATCHERS`.
+        """
+        found = self.extract(picture)
+        pasted = self.pasted(picture, found) >= self.threshold
+        valid = ~pasted if TAMPERED <= pasted.mean() <= 1 - LEAST else None
+        match = MATCHERS[matcher](found, watermark, valid)
+        said = decide(match)
+        if said == "no watermark":
+            pasted = np.zeros_like(pasted)  # nothing speaks of what was never protected
+        elif self.tamper is not None:
+            truth = stretched(watermark, match.box, found.shape).astype(np.float32)
+            pasted = self.pasted(picture, found, truth) >= self.threshold
+        return Finding(match, said, found, pasted)
+
+
+class Carrier(Rwn):
+    """The baseline in the same hands: an added pattern, without any network."""
+
+    def __init__(self, psnr: float = 39.0) -> None:
+        self.psnr, self.tamper = psnr, None
+        self.threshold = 0.5
+
+    def protect(self, picture: np.ndarray, watermark: np.ndarray) -> np.ndarray:
+        """Add the watermark to the blue - yellow difference."""
+        _demand_size(picture)
+        return embed(picture, watermark, self.psnr)
+
+    def extract(self, picture: np.ndarray) -> np.ndarray:
+        """Read what brightness and red - cyan do not explain of it."""
+        _demand_size(picture)
+        return extract(picture)
+
+
+def rwn(weights: Path | None = None, variant: str = HIDER) -> Rwn:
+    """Open the system with trained networks.
+
+    Parameters
+    ----------
+    weights : Path, optional
+        Folder with checkpoints; the shipped ones without it. The network that marks pasted areas
+        may be missing.
+    variant : str
+        Which hiding network.
+
+    Raises
+    ------
+    UsageError
+        When there is no such checkpoint.
+    """
+    net = open_hider(weights, variant)
+    try:
+        path = find("rwn", TAMPER, weights)
+    except Exception:
+        return Rwn(net)
+    tensors, card = load(path)
+    tamper = TamperNet(**card.config["network"])
+    tamper.load_state_dict(tensors)
+    return Rwn(net, tamper, card.config.get("threshold", 0.5))
+
+
+def squared(picture: np.ndarray) -> np.ndarray:
+    """Stretch a picture to 256 × 256 pixels, as networks see it."""
+    height, width = picture.shape[:2]
+    if (height, width) == (SIDE, SIDE):
+        return picture
+    how = cv2.INTER_AREA if min(height, width) > SIDE else cv2.INTER_LINEAR
+    return cv2.resize(picture, (SIDE, SIDE), interpolation=how)
+
+
+def _batch(picture: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+def _demand_size(picture: np.ndarray) -> None:
+    if picture.ndim != 3 or picture.shape[2] != 3 or min(picture.shape[:2]) < SMALLEST:
+        raise PhotoError(
+            f"A picture of shape {picture.shape} cannot be asked: give a colour picture of at "
+            f"least {SMALLEST} × {SMALLEST} pixels."
+        )
