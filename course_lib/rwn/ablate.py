@@ -21,12 +21,10 @@ from course_lib.training import Stage, run_stages
 
 STEPS = 400
 ATTACKS = "none", "jpeg70", "jpeg50"
-REFERENCE = "real-jpeg"
-"""What the others are compared with: files simulated by files."""
 
 
 def ablations(steps: int = STEPS) -> dict[str, Budget]:
-    """Return budgets that differ in one thing from the reference each.
+    """Return budgets that differ in one thing from the first, the paper's recipe, each.
 
     Parameters
     ----------
@@ -38,24 +36,24 @@ def ablations(steps: int = STEPS) -> dict[str, Budget]:
     dict
         Name to budget. All but ``no-attack`` train with crops and the other attacks.
     """
-    base = BUDGETS["cpu"]
-    reference = replace(base, steps=steps, publication=replace(base.publication, jpeg="real"))
+    base = replace(BUDGETS["cpu"], steps=steps)
+    weights, publication = base.weights, base.publication
 
-    def jpeg(kind: str) -> Budget:
-        return replace(reference, publication=replace(base.publication, jpeg=kind))  # type: ignore[arg-type]
+    def through(jpeg: Any, **changes: Any) -> Budget:
+        return replace(base, publication=replace(publication, jpeg=jpeg, **changes))
 
+    mixup = through("mixup")
     separate = {"network": "separate", "steps": 2, "width": 64, "blocks": 6}
-    nothing = replace(base.publication, jpeg="none", others=False, whole=1.0)
     return {
-        REFERENCE: reference,
-        "jpeg-mixup": jpeg("mixup"),
-        "jpeg-ss": jpeg("jpeg-ss"),
-        "jpeg-mask": jpeg("jpeg-mask"),
-        "mbrs": jpeg("mbrs"),
-        "no-jpeg": jpeg("none"),
-        "no-attack": replace(reference, publication=nothing),
-        "discriminator": replace(reference, weights=replace(base.weights, adversarial=0.02)),
-        "two-networks": replace(reference, network=separate),
+        "mixup": mixup,
+        "mbrs": through("mbrs"),
+        "jpeg-ss": through("jpeg-ss"),
+        "jpeg-mask": through("jpeg-mask"),
+        "real": through("real"),
+        "no-jpeg": through("none"),
+        "no-attack": through("none", others=False, whole=1.0),
+        "judged": replace(mixup, weights=replace(weights, adversarial=0.02)),
+        "separate": replace(mixup, network=separate),
     }
 
 

@@ -43,6 +43,10 @@ APART = 0.5
 """Boxes that overlap by less than this (IoU) are different places."""
 STEPS = {64: 6, 128: 3, 256: 4}
 """Least-squares steps at each level."""
+LONGEST_STEP = 0.05
+"""Fraction of the picture by which one step may shift an edge: beyond that nothing is linear."""
+LEEWAY = 0.15
+"""By how much refinement may undercut `SMALLEST`."""
 MARGIN = 2
 """Pixels of each level left out along the border, where blur saw what lies beyond the crop."""
 JUDGED = 128
@@ -201,12 +205,11 @@ def refine(
 
 
 def _moved(box: Box, shifts: np.ndarray) -> Box:
-    """Shift edges by at most a twentieth of the picture; the box stays inside and large enough."""
-    edges = (np.array([*box]) + shifts.clip(-0.05, 0.05)).clip(0, 1)
+    """Shift each edge by `LONGEST_STEP` at most; the box stays inside and large enough."""
+    edges = (np.array([*box]) + shifts.clip(-LONGEST_STEP, LONGEST_STEP)).clip(0, 1)
     x1, y1, x2, y2 = edges
-    if min(x2 - x1, y2 - y1) < SMALLEST / 1.2:
-        return box
-    return Box(x1, y1, x2, y2)
+    large_enough = min(x2 - x1, y2 - y1) > SMALLEST * (1 - LEEWAY)
+    return Box(x1, y1, x2, y2) if large_enough else box
 
 
 def match_ncc(seen: np.ndarray, watermark: np.ndarray, valid: np.ndarray | None = None) -> Match:
