@@ -311,6 +311,32 @@ def lettering(text: str, size: int = 15) -> np.ndarray:
     return ink
 
 
+def write(
+    canvas: np.ndarray,
+    text: str,
+    place: tuple[int, int],
+    size: int = 16,
+    colour: tuple[int, int, int] = (34, 34, 59),
+) -> None:
+    """Write a line of text into a picture; what does not fit is cut off.
+
+    Parameters
+    ----------
+    canvas : HxWx3 uint8
+        It is changed.
+    text : str
+    place : (x, y)
+        Upper left corner.
+    size : int
+        Height of the type, px.
+    colour : (red, green, blue)
+    """
+    x, y = place
+    ink = lettering(text, size)[: canvas.shape[0] - y, : canvas.shape[1] - x, None]
+    spot = canvas[y : y + ink.shape[0], x : x + ink.shape[1]]
+    spot[:] = np.rint(spot + ink * (np.array(colour, np.float32) - spot)).astype(np.uint8)
+
+
 _STYLE = """
 <style onload="{script}">
 .course-explorer {{ --quiet: var(--jp-ui-font-color2, #595959); }}

@@ -34,11 +34,14 @@ from course_lib.traces.evaluate import (
     patch_rows,
     patch_table,
     pooled,
+    set_rows,
+    set_table,
 )
 from course_lib.traces.examples import COURSE, PAPER, draw_crop, label_cells
 from course_lib.traces.model import crop_detector, patch_net
 from course_lib.traces.patches import cut_patches, green_only
 from course_lib.traces.readers import Opinion
+from course_lib.traces.sets import CRITERIA, split
 from course_lib.traces.votes import PatchReader, measure, train_perceptron
 
 STRONG = Lens(red=1.004, blue=0.996)
@@ -349,6 +352,107 @@ def test_pooled_votes_tell_crops_by_the_lens_alone(strong_photos):
     assert abs(blind.right("fringe").mean() - 0.5) < 0.2
 
 
+# --- sets of photographs
+
+
+def soft(seed):
+    """A picture with nothing but slow changes of colour."""
+    coarse = np.random.default_rng(seed).integers(60, 200, (4, 6, 3)).astype(np.uint8)
+    return cv2.resize(coarse, (576, 384), interpolation=cv2.INTER_CUBIC)
+
+
+def rough(seed):
+    """A picture with fine detail everywhere."""
+    return np.random.default_rng(seed).normal(128, 50, (384, 576, 3)).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def kinds():
+    """Photographs of fine texture and smooth ones by turns, and one that cannot be read."""
+    pictures = [rough(0), soft(1), rough(2), soft(3), soft(4)]
+
+    def lost():
+        raise PhotoError("lost")
+
+    return [*(Photo(f"{i}", lambda p=p: p) for i, p in enumerate(pictures)), Photo("5", lost)]
+
+
+def test_judgements_of_some_photographs():
+    found = judged(joint=[1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+    part = found.of([2, 0, 9])
+    assert part.photos.tolist() == [0] * 4 + [2] * 4
+    assert part.right("joint").tolist() == [True, True, True, False] + [True] * 4
+    assert part.cropped.tolist() == [True, False] * 4
+    assert len(found.of([]).boxes) == 0
+
+
+def test_rows_by_set_hold_the_photographs_of_the_set(kinds):
+    members = {name: [photo.name for photo in each] for name, each in split(kinds).items()}
+    assert members["texture"] == ["0", "2"]
+    assert members["smooth"] == ["1", "3", "4"]
+    good = {"joint": [1, 1, 0, 1, 1], "patch": [0, 1, 0, 1, 0], "global": [1, 0, 1, 1, 1]}
+    found = judged(**{name: np.repeat(each, 4) for name, each in good.items()})
+    rows = set_rows(found, kinds, lens="median")
+    results.check({"system": "", "checkpoint": "", "photos": 6, "seed": 0, "rows": rows})
+    assert {row["metric"] for row in rows} == {"crop_accuracy"}
+    assert {row["lens"] for row in rows} == {"median"}
+    assert {row["set"] for row in rows} == {name for name in members if members[name]}
+    by = {(row["set"], row["variant"]): row for row in rows}
+    assert len(by) == len(rows), "no row twice"
+    assert by["general", "joint"]["n"] == 5, "what cannot be read was never judged"
+    assert by["general", "joint"]["value"] == pytest.approx(4 / 5)
+    assert by["texture", "joint"]["value"] == 1 / 2
+    assert by["texture", "global"]["value"] == 1
+    assert by["smooth", "joint"]["value"] == 1
+    assert by["smooth", "patch"]["value"] == pytest.approx(2 / 3)
+    assert by["smooth", "joint - patch"]["value"] == pytest.approx(1 / 3)
+    assert (by["smooth", "joint"]["n"], by["texture", "joint"]["n"]) == (3, 2)
+    assert by["smooth", "joint"]["paper"] == 0.50
+    assert by["general", "global"]["paper"] == 0.79
+    assert by["smooth", "joint - patch"]["paper"] is None
+    others = [row["paper"] for row in rows if row["set"] == "no_subject"]
+    assert not any(others), "the paper left out people, which is something else"
+
+
+def test_thresholds_decide_in_sets_too(kinds):
+    found = judged(joint=[1] * 20)
+    found.opinions["joint"] = [
+        one._replace(score=0.4 * one.score) for one in found.opinions["joint"]
+    ]
+    assert {row["value"] for row in set_rows(found, kinds)} == {0.5}
+    assert {row["value"] for row in set_rows(found, kinds, {"joint": 0.3})} == {1.0}
+
+
+def test_a_table_by_sets_judges_each_photograph_once(kinds):
+    shown, said = [], []
+
+    def judge(picture):
+        shown.append(picture)
+        return Opinion(1.0, FULL, None)
+
+    rows = set_table({"patch": judge}, kinds, per_photo=2, say=said.append)
+    assert len(shown) == 5 * 4, "though most are in two sets"
+    assert all(row["value"] == 0.5 and row["lens"] == "median" for row in rows)
+    assert [row["n"] for row in rows if row["set"] == "smooth"] == [3]
+    assert any("photograph 5 of 6" in text for text in said)
+    with pytest.raises(PhotoError, match="large enough"):
+        set_table({"patch": judge}, kinds[-1:])
+
+
+def test_the_committed_table_is_whole_and_names_no_path():
+    file = paths.COURSE.assets / "measurements" / "traces_sets.json"
+    text = file.read_text(encoding="utf-8")
+    assert "/work" not in text and "shared/" not in text
+    found = json.loads(text)
+    results.check(found)
+    rows = {(row["set"], row["variant"]): row for row in found["rows"]}
+    variants = ("joint", "patch", "global", "joint - patch", "joint - global")
+    assert set(rows) == {(name, variant) for name in CRITERIA for variant in variants}
+    assert all(row["low"] <= row["value"] <= row["high"] for row in found["rows"])
+    assert rows["tilted", "global"]["paper"] == 0.58
+    assert rows["general", "joint"]["n"] == max(row["n"] for row in found["rows"])
+
+
 # --- everything
 
 
@@ -422,6 +526,18 @@ def test_everything_through_simulated_lenses(photos, weights):
             for lens in ("simulated", "median")
         ),
     }
+
+
+@pytest.mark.parametrize(("lens", "glass"), [("none", "none"), ("simulated", "median")])
+def test_sets_are_measured_alone(kinds, weights, lens, glass):
+    source = PhotoSource("kinds", kinds)
+    found = evaluate(source, weights=weights, lens=lens, sets=True, per_photo=1)
+    results.check(found)
+    assert found["checkpoint"] == "joint, patch, global"
+    wanted = ["joint", "patch", "global", "joint - patch", "joint - global"]
+    assert {row["variant"] for row in found["rows"]} == set(wanted)
+    assert {(row["metric"], row["lens"]) for row in found["rows"]} == {("crop_accuracy", glass)}
+    assert {"general", "texture", "smooth"} <= {row["set"] for row in found["rows"]}
 
 
 def test_what_is_missing_is_left_out(photos, weights, tmp_path):

@@ -113,6 +113,11 @@ def test_many_patches_are_read_as_few_are(patches):
     assert model.training, "a network in training goes on with it"
 
 
+@pytest.mark.parametrize("name", readers.READERS)
+def test_no_patches_get_no_votes(weights, patches, name):
+    assert readers.READERS[name](weights)(patches[:0]).shape == (0, 16)
+
+
 def test_both_is_the_geometric_mean_of_the_two(weights, patches):
     few = patches[:5]
     closed, network, both = (readers.READERS[name](weights)(few) for name in readers.READERS)

@@ -396,6 +396,50 @@ Row = Mapping[str, Any]
 """A row of stored results."""
 
 
+def in_percent(row: Row) -> str:
+    """Write a stored share and its interval in per cent, such as ``74 [69, 78]``."""
+    ends = "" if row["low"] is None else f" [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
+    return f"{100 * row['value']:.0f}{ends}"
+
+
+def sets(rows: Sequence[Row], variants: Sequence[str] = ("joint", "global", "patch")) -> Figure:
+    """Draw accuracy by set of photographs, ours with intervals, and the paper's as hollow marks.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of results, with ``set``, ``variant`` and ``paper``.
+    variants : sequence of str
+    """
+    names = list(dict.fromkeys(row["set"] for row in rows))
+    found = {(row["set"], row["variant"]): row for row in rows}
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 1.1 + 0.68 * len(names)))
+    hollow: dict[str, Any] = {"markersize": 7, "markerfacecolor": "white", "zorder": 3}
+    for number, variant in enumerate(variants):
+        ours = [found[name, variant] for name in names]
+        at = np.arange(len(names)) + 0.24 * (number - (len(variants) - 1) / 2)
+        mark = MARKS[number]
+        value = [100 * row["value"] for row in ours]
+        (drawn,) = axis.plot(value, at, mark, markersize=7, label=variant)
+        colour = drawn.get_color()
+        for y, row in zip(at, ours, strict=True):
+            if row["low"] is not None:
+                axis.plot([100 * row["low"], 100 * row["high"]], [y, y], "-", color=colour)
+            if row["paper"] is not None:
+                axis.plot(100 * row["paper"], y, mark, color=colour, **hollow)
+    axis.plot([], [], "o", color=MUTED, label="the paper (hollow)", **hollow)
+    axis.axvline(50, color=MUTED, linestyle=":", linewidth=1.5)
+    for border in range(1, len(names)):
+        axis.axhline(border - 0.5, color=MUTED, linewidth=0.5, alpha=0.5)
+    counts = [found[name, variants[0]]["n"] for name in names]
+    labels = [f"{name.replace('_', ' ')}\nn = {n}" for name, n in zip(names, counts, strict=True)]
+    axis.set(yticks=range(len(names)), yticklabels=labels, xlabel="pictures rightly judged (%)")
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.grid(visible=False, axis="y")
+    axis.legend(fontsize=10, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(variants) + 1)
+    return figure
+
+
 def closed_or_learned(closed: Row | None, joint: Row | None) -> str:
     """Say which of two measured accuracies is ahead: the closed form's or the joint network's."""
     if closed is None or joint is None or None in (closed["low"], joint["low"]):

@@ -51,6 +51,7 @@ from course_lib.traces.readers import (
     joined,
     look,
 )
+from course_lib.traces.sets import split
 
 CONFIDENT = 0.2
 """Share of patches, the most confident ones, that ``patch_accuracy_top20`` looks at."""
@@ -58,6 +59,15 @@ PAPER_PATCHES = {"photos": 0.21, "grayscale": 0.15}
 """Accuracy of the paper's patch network, in colour and without. Source: section 5.2, table 2."""
 PAPER_CROPS = {"joint": 0.86, "patch": 0.77, "global": 0.79}
 """Accuracy of the paper's detectors on photographs from Flickr. Source: section 5.3, table 1."""
+PAPER_SETS: dict[str, dict[str, float]] = {
+    "general": PAPER_CROPS,
+    "upright": {"joint": 0.80, "patch": 0.76, "global": 0.72},
+    "tilted": {"joint": 0.71, "patch": 0.70, "global": 0.58},
+    "texture": {"joint": 0.66, "patch": 0.67, "global": 0.54},
+    "smooth": {"joint": 0.50, "patch": 0.55, "global": 0.51},
+}
+"""Accuracy of the paper's detectors on its test sets that have a counterpart in
+`course_lib.traces.sets`. Source: section 5.3, table 1."""
 MEDIAN_CORNER = 0.42
 """Displacement of red or blue, the larger, in the corner of a usual photograph 1536 px wide: px."""
 MEAN_CROP = Box(0.15, 0.15, 0.85, 0.85)
@@ -408,6 +418,12 @@ class Judgements:
         """Which pictures were cropped: (n,) bool."""
         return np.array([box != FULL for box in self.boxes])
 
+    def of(self, photos: Iterable[int]) -> "Judgements":
+        """Keep what was said about pictures of some photographs, by their places."""
+        chosen = np.flatnonzero(np.isin(self.photos, list(photos)))
+        opinions = {name: [said[i] for i in chosen] for name, said in self.opinions.items()}
+        return Judgements([self.boxes[i] for i in chosen], self.photos[chosen], opinions)
+
     def right(self, judge: str, threshold: float = THRESHOLD) -> np.ndarray:
         """Say which pictures a judge rightly called cropped or not cropped: (n,) bool."""
         scores = np.array([opinion.score for opinion in self.opinions[judge]])
@@ -509,7 +525,7 @@ def crop_table(
     say: Say = lambda text: None,
     **keys: Any,
 ) -> list[dict[str, Any]]:
-    """Measure judges of whole pictures on photographs: Table 1 of the paper.
+    """Measure judges of whole pictures on photographs, without asking what is in them.
 
     Parameters
     ----------
@@ -531,13 +547,81 @@ def crop_table(
     """
     keys = {"lens": lens, "set": "control" if control else "all", **keys}
     condition = " · ".join([*judges, *(str(key) for key in keys.values())])
+    cases = crop_cases(photos, per_photo, seed, scale, lens, control)
+    shown = _announced(cases, len(photos), condition, say)
+    return crop_rows(judge_all(judges, shown), thresholds, paper, **keys)
 
-    def shown() -> Iterator[Case]:
-        for case in crop_cases(photos, per_photo, seed, scale, lens, control):
-            say(f"Cropping photograph {case.photo + 1} of {len(photos)} · {condition}")
-            yield case
 
-    return crop_rows(judge_all(judges, shown()), thresholds, paper, **keys)
+def set_table(
+    judges: Mapping[str, Judge],
+    photos: Sequence[Photo],
+    *,
+    lens: str = "median",
+    scale: Scale = COURSE,
+    per_photo: int = 8,
+    seed: int = 0,
+    thresholds: Mapping[str, float] | None = None,
+    say: Say = lambda text: None,
+) -> list[dict[str, Any]]:
+    """Measure judges of whole pictures by what is in the photographs: Table 1 of the paper.
+
+    Parameters
+    ----------
+    judges, photos, lens, scale, per_photo, seed, thresholds, say
+        As for `crop_table`.
+
+    Returns
+    -------
+    list of dict
+        As from `set_rows`.
+
+    Raises
+    ------
+    PhotoError
+        When no photograph can be used.
+    """
+    cases = crop_cases(photos, per_photo, seed, scale, lens)
+    found = judge_all(judges, _announced(cases, len(photos), f"{lens} · by set", say))
+    return set_rows(found, photos, thresholds, lens=lens)
+
+
+def set_rows(
+    found: Judgements,
+    photos: Sequence[Photo],
+    thresholds: Mapping[str, float] | None = None,
+    **keys: Any,
+) -> list[dict[str, Any]]:
+    """Make rows of what judges said by what is in the photographs.
+
+    Parameters
+    ----------
+    found : Judgements
+        About crops of the photographs.
+    photos : sequence of Photo
+        All that were given to `crop_cases`, in the same order.
+    thresholds
+        As for `crop_rows`.
+    **keys
+        The condition, such as ``lens="median"``.
+
+    Returns
+    -------
+    list of dict
+        For each of `course_lib.traces.sets.CRITERIA`, as ``set``, the rows of ``crop_accuracy``
+        that `crop_rows` makes. Sets of which nothing was judged are left out.
+    """
+    rows = []
+    for name, members in split(photos).items():
+        part = found.of(number for number, photo in enumerate(photos) if photo in members)
+        if part.boxes:
+            rows += crop_rows(part, thresholds, PAPER_SETS.get(name), set=name, **keys)
+    return [each for each in rows if each["metric"] == "crop_accuracy"]
+
+
+def _announced(cases: Iterable[Case], count: int, condition: str, say: Say) -> Iterator[Case]:
+    for case in cases:
+        say(f"Cropping photograph {case.photo + 1} of {count} · {condition}")
+        yield case
 
 
 def detectors(
@@ -568,6 +652,7 @@ def evaluate(
     seed: int = 0,
     say: Say = lambda text: None,
     lens: str = "none",
+    sets: bool = False,
     per_cell: int = 2,
     per_photo: int = 8,
 ) -> dict[str, Any]:
@@ -589,6 +674,9 @@ def evaluate(
     lens : "none" or "simulated"
         ``none``: photographs as they are, and controls without any lens. ``simulated``: through
         lenses drawn from measured ones, and for crops also through lenses of the median strength.
+    sets : bool
+        Measure crop detection by what is in the photographs, and nothing else; ``simulated`` then
+        means lenses of the median strength alone.
     per_cell, per_photo : int
         Patches from each cell of a photograph; crops of a photograph, and as many whole pictures.
 
@@ -607,10 +695,11 @@ def evaluate(
     if lens not in ("none", "simulated"):
         raise UsageError(f"lens {lens!r} is unknown: choose none or simulated.")
     photos = photos[:limit]
-    there = [name for name in CHECKPOINTS if _is_there(name, weights)]
+    needed = tuple(VARIANTS) if sets else CHECKPOINTS
+    there = [name for name in needed if _is_there(name, weights)]
     if not there:
         find("traces", "joint", weights)  # says what there is and how to train
-    if missing := [name for name in CHECKPOINTS if name not in there]:
+    if missing := [name for name in needed if name not in there]:
         say(f"Left out, for there are no weights of them: {', '.join(missing)}")
     readers = {
         name: READERS[name](weights) for name in BY_CHECKPOINT if BY_CHECKPOINT[name] in there
@@ -621,16 +710,20 @@ def evaluate(
     closed = {"fringe": pooled(readers["fringe"])} if "fringe" in readers else {}
     settings: dict[str, Any] = {"per_photo": per_photo, "seed": seed, "say": say}
     small, large = {**settings, "thresholds": thresholds}, {**settings, "scale": POOLED}
-    parts = [
-        partial(patch_table, readers, photos, lens=lens, per_cell=per_cell, seed=seed, say=say)
-    ]
-    for glass in ("none",) if lens == "none" else ("simulated", "median"):
-        paper = PAPER_CROPS if glass == "none" else {}
-        parts.append(partial(crop_table, judges, photos, lens=glass, paper=paper, **small))
-        parts.append(partial(crop_table, closed, photos, lens=glass, **large))
-    if lens == "none":
-        parts.append(partial(crop_table, patchwise, photos, control=True, **small))
-        parts.append(partial(crop_table, closed, photos, control=True, **large))
+    if sets:
+        glass = "none" if lens == "none" else "median"
+        parts = [partial(set_table, judges, photos, lens=glass, **small)]
+    else:
+        parts = [
+            partial(patch_table, readers, photos, lens=lens, per_cell=per_cell, seed=seed, say=say)
+        ]
+        for glass in ("none",) if lens == "none" else ("simulated", "median"):
+            paper = PAPER_CROPS if glass == "none" else {}
+            parts.append(partial(crop_table, judges, photos, lens=glass, paper=paper, **small))
+            parts.append(partial(crop_table, closed, photos, lens=glass, **large))
+        if lens == "none":
+            parts.append(partial(crop_table, patchwise, photos, control=True, **small))
+            parts.append(partial(crop_table, closed, photos, control=True, **large))
     rows: list[dict[str, Any]] = []
     for part in parts:
         if part.args[0]:  # some model to measure

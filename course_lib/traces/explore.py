@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from course_lib.errors import PhotoError, UsageError
-from course_lib.explorer import Choice, Control, Explorer, Slider, Value, lettering
+from course_lib.explorer import Choice, Control, Explorer, Slider, Value, lettering, write
 from course_lib.geometry import FULL, Box, crop, iou
 from course_lib.lens import Lens
 from course_lib.photos import Photo, PhotoSource, embedded
@@ -742,32 +742,6 @@ def _spans(box: Box) -> str:
 
 def _sheet(size: tuple[int, int]) -> np.ndarray:
     return np.full((size[1], size[0], 3), PAPER, np.uint8)
-
-
-def write(
-    canvas: np.ndarray,
-    text: str,
-    place: tuple[int, int],
-    size: int = 16,
-    colour: tuple[int, int, int] = INK,
-) -> None:
-    """Write a line of text into a picture; what does not fit is cut off.
-
-    Parameters
-    ----------
-    canvas : HxWx3 uint8
-        It is changed.
-    text : str
-    place : (x, y)
-        Upper left corner.
-    size : int
-        Height of the type, px.
-    colour : (red, green, blue)
-    """
-    x, y = place
-    ink = lettering(text, size)[: canvas.shape[0] - y, : canvas.shape[1] - x, None]
-    spot = canvas[y : y + ink.shape[0], x : x + ink.shape[1]]
-    spot[:] = np.rint(spot + ink * (np.array(colour, np.float32) - spot)).astype(np.uint8)
 
 
 @cache

@@ -101,9 +101,8 @@ def reading(model: PatchNet) -> Predict:
     def votes(patches: np.ndarray) -> np.ndarray:
         training = model.training
         model.eval()
-        found = [
-            _mirrored(model, part) for part in np.array_split(patches, -(-len(patches) // BATCH))
-        ]
+        parts = np.array_split(patches, max(-(-len(patches) // BATCH), 1))  # one if there is none
+        found = [_mirrored(model, part) for part in parts]
         model.train(training)
         return np.concatenate(found)
 
