@@ -18,7 +18,7 @@ from course_lib.photos import PhotoSource, embedded, resize_to
 SIZE = (780, 470)
 LONG_SIDE = 384
 STRENGTH = 1.2
-"""Root mean square of the pattern in each band, gray levels: 39 dB in all."""
+"""Root mean square of the pattern in each band, gray levels: about 39.6 dB in all."""
 MAGNIFIED = 20
 """How much what is left of the pattern is enhanced."""
 MOST_PHOTOS = 8

@@ -226,6 +226,16 @@ def straight_through(x: Tensor) -> Tensor:
 def soft(x: Tensor) -> Tensor:
     """Round softly: to the nearest whole number plus the cube of what is left.
 
+    Parameters
+    ----------
+    x : tensor
+
+    Returns
+    -------
+    tensor
+        At most 1/8 from the nearest whole number. Its slope, 3 (x − nearest)², is 0 there and 3/4
+        halfway; no slope passes the rounding itself.
+
     Source: R. Shin and D. Song, "JPEG-resistant adversarial images", 2017 (JPEG-SS).
     """
     near = torch.round(x).detach()
