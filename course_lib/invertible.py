@@ -270,7 +270,7 @@ def affine_couple(
     Returns
     -------
     a, b : Tensor
-        Each is ``part * exp(log_scale) + shift``. Source: Real NVP, equation 7, for both parts.
+        Each is ``part * exp(log_scale) + shift``. Source: Real NVP, equations 4 and 5, for both.
     log_det : (n,) Tensor
         The sum of all logarithms of scales: log |det J|, one number for each sample.
     """
@@ -512,7 +512,7 @@ def log_likelihood(z: Tensor, log_det: Tensor) -> Tensor:
     Returns
     -------
     (n,) Tensor
-        log N(z; 0, 1) + log |det J|, in nats. Source: Real NVP, equation 2.
+        log N(z; 0, 1) + log |det J|, in nats. Source: Real NVP, equation 3.
     """
     normal = -(z**2 + log(2 * pi)) / 2
     return normal.flatten(1).sum(1) + log_det

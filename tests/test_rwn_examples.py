@@ -65,7 +65,9 @@ def test_without_attacks_only_crop_and_8_bits_remain():
     assert (boxes * 96 - (boxes * 96).round()).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("jpeg", ["real", "mixup", "both", "jpeg-ss", "jpeg-mask", "mbrs"])
+@pytest.mark.parametrize(
+    "jpeg", ["real", "straight", "mixup", "both", "jpeg-ss", "jpeg-mask", "mbrs"]
+)
 def test_every_attack_keeps_range_shape_and_gradients(jpeg):
     recipe = Publication(jpeg=jpeg)
     rng = np.random.default_rng(2)

@@ -19,7 +19,8 @@ from course_lib.rwn.system import Rwn
 from course_lib.rwn.train import BUDGETS, Budget, HiderTask, open_hider
 from course_lib.training import Stage, run_stages
 
-STEPS = 400
+STEPS, TILE = 200, 96
+"""Of each training; tiles are smaller than those of `course train rwn`."""
 ATTACKS = "none", "jpeg70", "jpeg50"
 
 
@@ -36,7 +37,7 @@ def ablations(steps: int = STEPS) -> dict[str, Budget]:
     dict
         Name to budget. All but ``no-attack`` train with crops and the other attacks.
     """
-    base = replace(BUDGETS["cpu"], steps=steps)
+    base = replace(BUDGETS["cpu"], steps=steps, tile=TILE)
     weights, publication = base.weights, base.publication
 
     def through(jpeg: Any, **changes: Any) -> Budget:
@@ -50,6 +51,7 @@ def ablations(steps: int = STEPS) -> dict[str, Budget]:
         "jpeg-ss": through("jpeg-ss"),
         "jpeg-mask": through("jpeg-mask"),
         "real": through("real"),
+        "straight": through("straight"),
         "no-jpeg": through("none"),
         "no-attack": through("none", others=False, whole=1.0),
         "judged": replace(mixup, weights=replace(weights, adversarial=0.02)),

@@ -51,7 +51,7 @@ def embed(picture: np.ndarray, watermark: np.ndarray, psnr: float = 39.0) -> np.
     uint8 ndarray
         The protected picture, same shape.
     """
-    _demand_rgb(picture)
+    demand_rgb(picture)
     height, width = picture.shape[:2]
     pattern = cv2.resize(watermark.astype(np.float32), (width, height))
     change = (pattern - pattern.mean())[..., None] * BLUE_YELLOW
@@ -78,33 +78,35 @@ def extract(picture: np.ndarray) -> np.ndarray:
     float32 ndarray, (256, 256)
         Extracted watermark, mean 0.5, deviation 0.2, within [0, 1].
     """
-    planes = _blurred(_opponents(picture), FINEST)
-    details = planes - _blurred(planes, WINDOW)
+    planes = blurred(opponents(picture), FINEST)
+    details = planes - blurred(planes, WINDOW)
     causes, blue = details[..., :2], details[..., 2:]
     products = causes[..., :, None] * causes[..., None, :]
-    matrix = _blurred(products.reshape(*blue.shape[:2], 4), WINDOW).reshape(products.shape)
-    right = _blurred(causes * blue, WINDOW)[..., None]
+    matrix = blurred(products.reshape(*blue.shape[:2], 4), WINDOW).reshape(products.shape)
+    right = blurred(causes * blue, WINDOW)[..., None]
     slopes = np.linalg.solve(matrix + QUIET * np.eye(2, dtype=np.float32), right)[..., 0]
     rest = blue[..., 0] - (slopes * causes).sum(axis=-1)
-    even = rest / (np.sqrt(_blurred(rest**2, WINDOW)) + QUIET)
+    even = rest / (np.sqrt(blurred(rest**2, WINDOW)) + QUIET)
     spread = float(even.std()) or 1.0
     return (MEAN + DEVIATION * (even - even.mean()) / spread).clip(0, 1).astype(np.float32)
 
 
-def _opponents(picture: np.ndarray) -> np.ndarray:
+def opponents(picture: np.ndarray) -> np.ndarray:
     """Stretch to 256 × 256 and turn RGB into brightness, red - cyan and blue - yellow (float32)."""
-    _demand_rgb(picture)
+    demand_rgb(picture)
     how = cv2.INTER_AREA if min(picture.shape[:2]) > SIDE else cv2.INTER_LINEAR
     rgb = cv2.resize(picture, (SIDE, SIDE), interpolation=how).astype(np.float32)
     luma = rgb @ LUMA
     return np.stack([luma, (rgb[..., 0] - luma) / 1.402, (rgb[..., 2] - luma) / 1.772], axis=-1)
 
 
-def _blurred(planes: np.ndarray, sigma: float) -> np.ndarray:
+def blurred(planes: np.ndarray, sigma: float) -> np.ndarray:
+    """Average over neighbourhoods, planes mirrored at their borders."""
     return cv2.GaussianBlur(planes, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
 
 
-def _demand_rgb(picture: np.ndarray) -> None:
+def demand_rgb(picture: np.ndarray) -> None:
+    """Refuse what is no colour picture of 8 bits."""
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise UsageError(
             f"A picture of shape {picture.shape} ({picture.dtype}) cannot carry a watermark: "

@@ -20,6 +20,7 @@ from course_lib.attacks.filters import (
     quantized,
     rescaled,
 )
+from course_lib.attacks.jpeg import jpeg, soft
 from course_lib.attacks.simulators import SIMULATORS, jpeg_mixup
 from course_lib.errors import PhotoError, UsageError
 from course_lib.leaves import dead_leaves
@@ -27,7 +28,7 @@ from course_lib.photos import PhotoSource
 from course_lib.rwn.watermarks import prepared
 from course_lib.stream import Stream
 
-Jpeg = Literal["real", "mixup", "both", "jpeg-ss", "jpeg-mask", "mbrs", "none"]
+Jpeg = Literal["real", "straight", "mixup", "both", "jpeg-ss", "jpeg-mask", "mbrs", "none"]
 CANVAS = 256
 """Side at which pictures are protected, in pixels (section III-C)."""
 SOFTNESS = 2.0, 3.5
@@ -49,9 +50,9 @@ class Publication:
     groups : int
         Parts of a batch; each gets its own size of crop and its own attack.
     jpeg : str
-        How files are simulated: by the real codec with straight-through gradients, by JPEG-Mixup,
-        by ``both`` (the codec two times out of three), or by a single simulator; ``none`` leaves
-        JPEG out.
+        How files are simulated: ``real`` files with the slopes of JPEG-SS; ``straight``, real files
+        with slopes of 1; ``mixup``, JPEG-Mixup; ``both``, real two times out of three, else the
+        mixture; or a single simulator. ``none`` leaves JPEG out.
     qualities : (low, high)
         Range of JPEG qualities.
     others : bool
@@ -148,14 +149,19 @@ def _through_jpeg(
     low = high - (high - low) * strength
     quality = torch.tensor(rng.uniform(low, high, len(pictures)), dtype=torch.float32)
     kind = recipe.jpeg if recipe.jpeg != "both" else rng.choice(["real", "mixup"], p=[2 / 3, 1 / 3])
+    halved = bool(rng.random() < 0.75)
+    if kind == "straight":
+        return real_jpeg(pictures, quality, halved)
     if kind == "real":
-        return real_jpeg(pictures, quality, halved=bool(rng.random() < 0.75))
+        # The slope of 1 of a straight-through file would say that the finest waves survive.
+        soft_file = jpeg(pictures, quality, "4:2:0" if halved else "4:4:4", rounding=soft)
+        return soft_file + (real_jpeg(pictures, quality, halved) - soft_file).detach()
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     if kind == "mixup":
         # The paper's range of qualities is 10 to 100; ramped as all attacks are.
         return jpeg_mixup(pictures, generator, qualities=(100 - 90 * strength, 100))
     if kind not in SIMULATORS:
-        known = ", ".join(["real", "mixup", "both", "none", *SIMULATORS])
+        known = ", ".join(["real", "straight", "mixup", "both", "none", *SIMULATORS])
         raise UsageError(f"JPEG {kind!r} is unknown: choose one of {known}.")
     return SIMULATORS[kind](pictures, quality, generator)
 

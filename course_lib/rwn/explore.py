@@ -10,11 +10,11 @@ import numpy as np
 
 from course_lib.attacks.chain import published
 from course_lib.attacks.explore import QUALITIES, names
+from course_lib.errors import PhotoError
 from course_lib.explorer import Choice, Control, Explorer, Slider, Value, lettering, write
 from course_lib.geometry import FULL, Box, crop, iou
 from course_lib.photos import PhotoSource, embedded
 from course_lib.rwn.evaluate import cases
-from course_lib.rwn.match import PRESENT
 from course_lib.rwn.system import Carrier, Finding, Rwn, rwn
 from course_lib.rwn.watermarks import draw as draw_watermark
 
@@ -25,7 +25,7 @@ NETWORK, CARRIER, NOBODY = "the network", "no network", "nobody"
 SMALLEST = 40
 """Per cent of each side that a crop keeps at least."""
 
-SIZE = (912, 364)
+SIZE = (912, 336)
 PANEL, GAP = 216, 16
 TOP, BAR = 30, 288
 PAPER, INK, QUIET = (246, 246, 246), (34, 34, 59), (95, 99, 112)
@@ -54,6 +54,8 @@ class Trial:
     watermark : (256, 256) float32
         The true one.
     finding : Finding
+    present : float
+        Likeness from which on the recipient takes the watermark for found.
     """
 
     whole: np.ndarray
@@ -61,6 +63,7 @@ class Trial:
     seen: np.ndarray
     watermark: np.ndarray
     finding: Finding
+    present: float
 
 
 def frame(settings: Mapping[str, Any]) -> Box:
@@ -88,7 +91,8 @@ def publish(
     edges = frame(settings).to_pixels(whole.shape)
     box = Box.from_pixels(*edges, whole.shape)  # what is cut out lies on whole pixels
     seen = published(crop(whole, box), names(settings))
-    return Trial(whole, box, seen, watermark, reader.locate(seen, watermark))
+    finding = reader.locate(seen, watermark)
+    return Trial(whole, box, seen, watermark, finding, reader.present)
 
 
 def draw(trial: Trial) -> np.ndarray:
@@ -96,7 +100,7 @@ def draw(trial: Trial) -> np.ndarray:
 
     Returns
     -------
-    array, shape (364, 912, 3), uint8
+    array, shape (336, 912, 3), uint8
     """
     canvas = np.full((SIZE[1], SIZE[0], 3), PAPER, np.uint8)
     finding = trial.finding
@@ -121,7 +125,7 @@ def draw(trial: Trial) -> np.ndarray:
         write(canvas, title, (x, 5))
         canvas[TOP : TOP + PANEL, x : x + PANEL] = panel
     _key(canvas, TOP + PANEL + 8)
-    _likeness(canvas, finding)
+    _likeness(canvas, finding, trial.present)
     return canvas
 
 
@@ -174,7 +178,7 @@ def _key(canvas: np.ndarray, y: int) -> None:
         write(canvas, words, (x + 54, y), 15)
 
 
-def _likeness(canvas: np.ndarray, finding: Finding) -> None:
+def _likeness(canvas: np.ndarray, finding: Finding, present: float) -> None:
     """Draw the likeness of the watermarks between 0 and 1, its threshold and its runner-up."""
     left, right = 158, SIZE[0] - 20
     match = finding.match
@@ -187,7 +191,7 @@ def _likeness(canvas: np.ndarray, finding: Finding) -> None:
     canvas[BAR + 2 : BAR + 24, left : place(match.score)] = FILL
     ticks = [
         (place(match.runner_up), f"next best place: {match.runner_up:.2f}", RIVAL),
-        (place(PRESENT), f"needed: {PRESENT:.2f}", INK),
+        (place(present), f"needed: {present:.2f}", INK),
     ]
     for x, _, colour in ticks:
         canvas[BAR - 3 : BAR + 42, max(x - 3, left) : x + 4] = PAPER
@@ -217,7 +221,8 @@ def _verdict(trial: Trial) -> str:
     box, finding = trial.box, trial.finding
     match = finding.match
     if finding.said == "no watermark":
-        return f"That is less than {PRESENT:.2f}: no watermark, says the recipient, and no frame."
+        needed = f"That is less than {trial.present:.2f}"
+        return f"{needed}: no watermark, says the recipient, and no frame."
     truth = "not cropped" if box == FULL else "cropped"
     right = "right" if finding.said == truth else f"but it was {truth}"
     answer = f"{finding.said.capitalize()}, says the recipient: {right}."
@@ -255,7 +260,12 @@ def explorer(
     UsageError
         No system is given and the course's weights are missing.
     """
-    gallery = {case.name: case.picture for case in cases(photos or embedded(), MOST_PHOTOS)}
+    gallery = {
+        case.name: case.picture
+        for case in cases(embedded() if photos is None else photos, MOST_PHOTOS)
+    }
+    if not gallery:
+        raise PhotoError("There is no photograph to protect: give a folder that holds some.")
     truth = draw_watermark() if watermark is None else watermark
     net = system or rwn()
     readers: dict[str, Rwn] = {NETWORK: net, CARRIER: Carrier(), NOBODY: net}

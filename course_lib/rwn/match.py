@@ -200,11 +200,11 @@ def refine(
         *shifts, gain, _ = np.linalg.solve(normal, weighted @ seen.ravel())
         if gain <= 0:  # the opposite of the watermark: no step leads anywhere
             return box
-        box = _moved(box, np.array(shifts) / gain)
+        box = moved(box, np.array(shifts) / gain)
     return box
 
 
-def _moved(box: Box, shifts: np.ndarray) -> Box:
+def moved(box: Box, shifts: np.ndarray) -> Box:
     """Shift each edge by `LONGEST_STEP` at most; the box stays inside and large enough."""
     edges = (np.array([*box]) + shifts.clip(-LONGEST_STEP, LONGEST_STEP)).clip(0, 1)
     x1, y1, x2, y2 = edges

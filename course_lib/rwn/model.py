@@ -90,7 +90,7 @@ class Hider(nn.Module):
         rest : (n, 1, h, w) Tensor
         """
         both = torch.cat([pictures, watermarks], dim=1)
-        return self.net(_channels_last(both)).split([3, 1], dim=1)
+        return self.net(channels_last(both)).split([3, 1], dim=1)
 
     def reveal(self, pictures: Tensor, rest: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Go back (Eq. 2), with a constant in place of the rest that nobody kept.
@@ -103,7 +103,7 @@ class Hider(nn.Module):
         if rest is None:
             rest = torch.full_like(pictures[:, :1], NULL)
         both = torch.cat([pictures, rest], dim=1)
-        return self.net.inverse(_channels_last(both)).split([3, 1], dim=1)
+        return self.net.inverse(channels_last(both)).split([3, 1], dim=1)
 
     def forward(self, pictures: Tensor, watermarks: Tensor, attack: Attack) -> Passage:
         """Hide, publish, and reveal what is found."""
@@ -146,7 +146,7 @@ class SeparateNetworks(Hider):
     def _on_bands(self, net: nn.Module, x: Tensor) -> Tensor:
         for _ in range(self.steps):
             x = haar_down(x)
-        x = net(_channels_last(x))
+        x = net(channels_last(x))
         for _ in range(self.steps):
             x = haar_up(x)
         return x
@@ -245,6 +245,6 @@ def _double(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-def _channels_last(x: Tensor) -> Tensor:
+def channels_last(x: Tensor) -> Tensor:
     """Lay channels side by side in memory: convolutions on processors are twice as fast."""
     return x.contiguous(memory_format=torch.channels_last)

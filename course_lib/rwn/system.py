@@ -14,15 +14,19 @@ import torch
 from course_lib.checkpoints import find, load
 from course_lib.errors import PhotoError
 from course_lib.rwn.carrier import embed, extract
-from course_lib.rwn.match import LEAST, MATCHERS, Match, decide, stretched
+from course_lib.rwn.match import LEAST, MATCHERS, PRESENT, Match, decide, stretched
 from course_lib.rwn.model import Hider, TamperNet
 from course_lib.rwn.train import HIDER, TAMPER, open_hider, tamper_inputs
 
 SIDE = 256
 SMALLEST = 32
 """Shortest side of a picture that can be asked, in pixels."""
-TAMPERED = 0.02
-"""Share of a picture that must be marked before any of it is left out of the matching."""
+FOUND = 0.5
+"""Likeness from which on the network has found its watermark. On 24 photographs kept for choosing
+it, pictures without this watermark came to .44 at most, and halves of protected ones after JPEG 50
+or strong noise to .60 at least."""
+TAMPERED = 0.03
+"""Share of a picture that must be marked before it is matched again without that."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,14 @@ class Rwn:
         Without it nothing is left out of the matching.
     threshold : float
         Probability from which on a pixel counts as pasted.
+
+    Attributes
+    ----------
+    present : float
+        Likeness from which on the watermark counts as found.
     """
+
+    present = FOUND
 
     def __init__(self, net: Hider, tamper: TamperNet | None = None, threshold: float = 0.5) -> None:
         self.net, self.tamper, self.threshold = net.eval(), tamper and tamper.eval(), threshold
@@ -120,8 +131,10 @@ class Rwn:
     def locate(self, picture: np.ndarray, watermark: np.ndarray, matcher: str = "ncc") -> Finding:
         """Find where a picture was cut out, and what was pasted into it.
 
-        What looks pasted is left out of the matching. Once the place is known, the extracted
-        watermark is compared with the true one, and pasted areas are marked again.
+        The paper marks what looks pasted first, and leaves it out of the matching. A place is found
+        with pasted areas in the picture too; and once it is known, the extracted watermark can be
+        compared with the true one, which marks them far better. So the order here is: match, mark,
+        and match again without what was marked.
 
         Parameters
         ----------
@@ -131,24 +144,23 @@ class Rwn:
             A key of `course_lib.rwn.match.MATCHERS`.
         """
         found = self.extract(picture)
-        pasted = self.pasted(picture, found) >= self.threshold
-        valid = ~pasted if TAMPERED <= pasted.mean() <= 1 - LEAST else None
-        match = MATCHERS[matcher](found, watermark, valid)
-        said = decide(match)
-        if said == "no watermark":
-            pasted = np.zeros_like(pasted)  # nothing speaks of what was never protected
-        elif self.tamper is not None:
+        match = MATCHERS[matcher](found, watermark, None)
+        pasted = np.zeros(found.shape, bool)
+        if match.score >= self.present and self.tamper is not None:
             truth = stretched(watermark, match.box, found.shape).astype(np.float32)
             pasted = self.pasted(picture, found, truth) >= self.threshold
-        return Finding(match, said, found, pasted)
+            if TAMPERED <= pasted.mean() <= 1 - LEAST:
+                match = MATCHERS[matcher](found, watermark, ~pasted)
+        return Finding(match, decide(match, self.present), found, pasted)
 
 
 class Carrier(Rwn):
     """The baseline in the same hands: an added pattern, without any network."""
 
+    present = PRESENT
+
     def __init__(self, psnr: float = 39.0) -> None:
-        self.psnr, self.tamper = psnr, None
-        self.threshold = 0.5
+        self.psnr, self.tamper, self.threshold = psnr, None, 0.5
 
     def protect(self, picture: np.ndarray, watermark: np.ndarray) -> np.ndarray:
         """Add the watermark to the blue - yellow difference."""

@@ -39,13 +39,15 @@ def likeness(
         Local normalised cross-correlation, -1 to 1.
     """
     truth = stretched(watermark, box, found.shape).astype(np.float32)
-    a, b = (x.astype(np.float32) - _mean(x.astype(np.float32), 3 * sigma) for x in (found, truth))
-    power = np.sqrt((_mean(a * a, sigma) + FAINT**2) * (_mean(b * b, sigma) + FAINT**2))
-    return _mean(a * b, sigma) / power
+    a, b = (
+        x.astype(np.float32) - local_mean(x.astype(np.float32), 3 * sigma) for x in (found, truth)
+    )
+    power = np.sqrt((local_mean(a * a, sigma) + FAINT**2) * (local_mean(b * b, sigma) + FAINT**2))
+    return local_mean(a * b, sigma) / power
 
 
 def marked(
-    found: np.ndarray, watermark: np.ndarray, box: Box = FULL, threshold: float = 0.45
+    found: np.ndarray, watermark: np.ndarray, box: Box = FULL, threshold: float = 0.55
 ) -> np.ndarray:
     """Mark where the extracted watermark does not resemble the true one; no network, only a key.
 
@@ -65,5 +67,6 @@ def marked(
     return cv2.morphologyEx(strange, cv2.MORPH_OPEN, kernel).astype(bool)
 
 
-def _mean(values: np.ndarray, sigma: float) -> np.ndarray:
+def local_mean(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Average over the neighbourhood of each pixel, by a Gaussian of deviation sigma."""
     return cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)

@@ -200,7 +200,7 @@ class HiderTask(Task):
             "null": null_loss(passage.rest),
         }
         if weights.structure:
-            control = _inner(model).control(mse.detach(), self._target(step))
+            control = _inner(model).control(mse.detach(), self.target(step))
             total = control * mse * 100
         else:
             total = weights.picture * F.l1_loss(passage.protected, pictures)
@@ -214,7 +214,7 @@ class HiderTask(Task):
             asked["ssim"] = structural_similarity(passage.found, hidden).mean()
         return {"loss": total, **asked}
 
-    def _target(self, step: int) -> float:
+    def target(self, step: int) -> float:
         """Return the wanted PSNR of a step."""
         done = min(1.0, step / (RISE * self.budget.steps))
         return FIRST_PSNR + (self.budget.psnr - FIRST_PSNR) * done

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from course_lib.geometry import FULL
-from course_lib.rwn.match import PRESENT
 from course_lib.rwn.system import rwn
 from course_lib.rwn.watermarks import draw, read
 from course_lib.witness import Verdict, what_is_missing
@@ -60,7 +59,7 @@ class RwnWitness:
             words = f"No watermark was found (likeness {match.score:.2f}), so nothing can be said"
             return Verdict(False, 0.0, None, words, evidence)
         pasted = f"; {evidence['pasted']:.0%} of it look pasted" if evidence["pasted"] else ""
-        sure = min(1.0, max(0.5, 0.5 + (match.score - PRESENT) / (2 * DOUBTFUL)))
+        sure = min(1.0, max(0.5, 0.5 + (match.score - self.system.present) / (2 * DOUBTFUL)))
         if finding.said == "not cropped":
             words = f"The whole watermark is there (likeness {match.score:.2f}){pasted}"
             return Verdict(False, 1 - sure, FULL, words, evidence)
