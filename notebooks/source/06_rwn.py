@@ -463,7 +463,7 @@ show(
     alt="Photographs in a row, and under each two pictures on gray of how it was changed. The "
     "network's changes follow edges and textures of the photograph; the carrier's are the same "
     "blue and yellow shapes everywhere.",
-    caption="What protection changes, ten times enhanced. Both have about 39 dB. The network hides "
+    caption="What protection changes, ten times enhanced; at its true strength neither is seen. The network hides "
     "more where the picture is busy; the carrier prints the same pattern on everything.",
 )
 
