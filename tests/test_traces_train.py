@@ -26,7 +26,6 @@ from course_lib.traces.train import (
     PRETEXT,
     DetectorTask,
     PretextTask,
-    cosine,
     native_patches,
     solve_closed_form,
     stages,
@@ -133,13 +132,6 @@ def test_strength_is_annealed_and_a_resumed_run_sees_the_same():
     again = task.batches(5, 0, 1)
     for step in (5, 6, 7):
         assert torch.equal(next(again).patches, whole[step])
-
-
-def test_the_learning_rate_rises_and_falls():
-    rates = [cosine(step, 200, 1.0) for step in range(200)]
-    assert np.argmax(rates) in range(15, 25)
-    assert rates[0] < 0.1
-    assert rates[-1] < 0.02
 
 
 @pytest.mark.slow

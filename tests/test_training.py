@@ -17,7 +17,7 @@ from torch import nn
 
 from course_lib.checkpoints import load
 from course_lib.errors import CourseError, UsageError
-from course_lib.training import Solved, Stage, Task, fit, run_stages, share
+from course_lib.training import Solved, Stage, Task, cosine, fit, run_stages, share
 from tests.small_training import Small
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -377,6 +377,16 @@ def test_a_bar_is_drawn_on_a_terminal():
 def test_what_cannot_be_had_is_said(options, says):
     with pytest.raises(UsageError, match=says):
         fit(Small(), None, 5, **{"device": "cpu", **options})
+
+
+def test_the_learning_rate_rises_stays_and_falls():
+    rates = [cosine(step, 200, 1.0, 20) for step in range(200)]
+    assert np.argmax(rates) in range(15, 25)
+    assert rates[0] < 0.1
+    assert rates[-1] < 0.02
+    stays = [cosine(step, 200, 3.0, 20, flat=0.5) for step in range(220)]
+    assert stays[19:101] == [3.0] * 82
+    assert stays[150] < 2 and stays[-1] == pytest.approx(0.03)
 
 
 def test_a_processor_computes_in_bf16_when_asked(tmp_path):
