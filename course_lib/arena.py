@@ -15,7 +15,7 @@ import numpy as np
 
 from course_lib.attacks.chain import published
 from course_lib.errors import PhotoError, UsageError
-from course_lib.geometry import FULL, Box, crop, iou
+from course_lib.geometry import FULL, crop, iou, random_crop
 from course_lib.metrics import bootstrap
 from course_lib.photos import PhotoSource, source
 from course_lib.results import row, write
@@ -114,7 +114,8 @@ def _asked(
         for attack in attacks:
             said = []
             for rate in rates:
-                box = _place(picture, rate, (*chance, round(1000 * rate)))
+                rng = np.random.default_rng((*chance, round(1000 * rate)))
+                box = random_crop(picture.shape, rate, rng)
                 verdict = witness.examine(published(crop(shown, box), attack, chance[1]))
                 found = verdict.box if verdict.cropped and verdict.box is not None else FULL
                 overlap[attack, rate] = iou(found, box)
@@ -124,15 +125,6 @@ def _asked(
     except PhotoError:
         return None
     return overlap, right
-
-
-def _place(picture: np.ndarray, rate: float, chance: tuple[int, ...]) -> Box:
-    """Draw a crop on whole pixels, all places equally likely."""
-    height, width = (round(rate * side) for side in picture.shape[:2])
-    rng = np.random.default_rng(chance)
-    top = int(rng.integers(0, picture.shape[0] - height + 1))
-    left = int(rng.integers(0, picture.shape[1] - width + 1))
-    return Box.from_pixels(left, top, left + width, top + height, picture.shape)
 
 
 def main() -> None:

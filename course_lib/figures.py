@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from course_lib.geometry import Box
+
 INK = "#22223b"
 ACCENT = "#9a3b26"
 MUTED = "#6b7280"
@@ -159,3 +161,18 @@ def frame(axis: Axes, left: float, top: float, width: float, height: float, **st
         if colour:
             options["edgecolor"] = colour
         axis.add_patch(mpl.patches.Rectangle((left, top), width, height, **options))
+
+
+def frame_box(axis: Axes, box: Box, shape: tuple[int, ...], **style: Any) -> None:
+    """Draw a box on a picture of this shape; ``style`` as for `frame`."""
+    height, width = shape[:2]
+    left, top = box.x1 * width, box.y1 * height
+    frame(axis, left, top, box.width * width, box.height * height, **style)
+
+
+def dimmed(picture: np.ndarray, box: Box) -> np.ndarray:
+    """Darken a picture outside a box."""
+    left, top, right, bottom = box.to_pixels(picture.shape)
+    dark = (0.42 * picture).astype(picture.dtype)
+    dark[top:bottom, left:right] = picture[top:bottom, left:right]
+    return dark

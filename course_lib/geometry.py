@@ -254,6 +254,29 @@ def corners(shape: tuple[int, ...], side: int) -> dict[str, Box]:
     }
 
 
+def random_crop(shape: tuple[int, ...], kept: float, rng: np.random.Generator) -> Box:
+    """Draw where a crop lies that keeps the same share of both sides, all places equally likely.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the picture, (height, width) or (height, width, channels).
+    kept : float
+        Share of each side that is kept, up to 1; sides are rounded to whole pixels.
+    rng : numpy Generator
+
+    Returns
+    -------
+    Box
+        Its edges lie between pixels.
+    """
+    height, width = _frame(shape)
+    rows, columns = round(kept * height), round(kept * width)
+    left = int(rng.integers(0, width - columns + 1))
+    top = int(rng.integers(0, height - rows + 1))
+    return Box.from_pixels(left, top, left + columns, top + rows, shape)
+
+
 def _frame(shape: tuple[int, ...]) -> tuple[int, int]:
     if len(shape) < 2 or shape[0] < 1 or shape[1] < 1:
         raise UsageError(

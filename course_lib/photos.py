@@ -272,6 +272,13 @@ def read_photo(path: str | Path) -> np.ndarray:
             return _as_rgb(path, image)
 
 
+def middle_square(picture: np.ndarray) -> np.ndarray:
+    """Cut the largest square out of the middle: (h, w) or (h, w, c), a view of the same pixels."""
+    side = min(picture.shape[:2])
+    top, left = ((n - side) // 2 for n in picture.shape[:2])
+    return picture[top : top + side, left : left + side]
+
+
 def resize_to(picture: np.ndarray, long_side: int, enlarge: bool = False) -> np.ndarray:
     """Scale a picture so that its longer side has the given number of pixels.
 

@@ -11,7 +11,7 @@ from course_lib.clrnet.frame import put_back, rounded, squared, to_ycc
 from course_lib.errors import PhotoError
 from course_lib.geometry import FULL, Box, crop, iou
 from course_lib.metrics import psnr, ssim
-from course_lib.photos import embedded
+from course_lib.photos import embedded, middle_square
 
 KEY = 11
 BOX = Box.from_pixels(9, 14, 117, 120, (128, 128))
@@ -20,13 +20,7 @@ BOX = Box.from_pixels(9, 14, 117, 120, (128, 128))
 @pytest.fixture(scope="module")
 def photos():
     """Middle squares of the embedded photographs at 128 × 128."""
-    squares = []
-    for photo in embedded():
-        picture = photo.read()
-        side = min(picture.shape[:2])
-        top, left = ((n - side) // 2 for n in picture.shape[:2])
-        squares.append(rounded(squared(picture[top : top + side, left : left + side], 128)))
-    return squares
+    return [rounded(squared(middle_square(photo.read()), 128)) for photo in embedded()]
 
 
 @pytest.fixture(scope="module")

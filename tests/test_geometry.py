@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from torchvision.ops import box_iou
 
 from course_lib.errors import UsageError
-from course_lib.geometry import FULL, Box, corners, crop, iou, pad, paste
+from course_lib.geometry import FULL, Box, corners, crop, iou, pad, paste, random_crop
 
 fraction = st.floats(0, 1, allow_subnormal=False)
 
@@ -225,3 +225,15 @@ def test_corners_touch_the_corners():
     assert cut["bottom right"][-1, -1] == picture[-1, -1]
     with pytest.raises(UsageError, match="no corners of 41"):
         corners(picture.shape, 41)
+
+
+def test_a_random_crop_keeps_its_share_on_whole_pixels_anywhere():
+    rng = np.random.default_rng(0)
+    boxes = [random_crop((90, 133, 3), 0.7, rng) for _ in range(300)]
+    assert all(box.to_pixels((90, 133)) == pytest.approx([e * s for e, s in zip(
+        box, (133, 90, 133, 90), strict=True)]) for box in boxes)  # fmt: skip
+    assert {round(box.width * 133) for box in boxes} == {93}
+    assert {round(box.height * 90) for box in boxes} == {63}
+    lefts, tops = {round(box.x1 * 133) for box in boxes}, {round(box.y1 * 90) for box in boxes}
+    assert lefts == set(range(41)) and tops == set(range(28))
+    assert random_crop((50, 60), 1.0, rng) == FULL

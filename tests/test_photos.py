@@ -19,7 +19,7 @@ from PIL import Image, ImageCms
 
 from course_lib import photos
 from course_lib.errors import PhotoError, UsageError
-from course_lib.photos import read_photo, resize_to
+from course_lib.photos import middle_square, read_photo, resize_to
 
 XYZ_TO_SRGB = np.array(
     [[3.24045, -1.53714, -0.49853], [-0.96927, 1.87601, 0.04156], [0.05564, -0.20403, 1.05723]]
@@ -729,3 +729,11 @@ def test_a_thin_picture_keeps_a_pixel():
 def test_an_impossible_side_is_refused(scene):
     with pytest.raises(UsageError, match="long side of 0"):
         resize_to(scene, 0)
+
+
+def test_the_middle_square_is_cut_out_of_the_middle():
+    wide = np.arange(15).reshape(3, 5)
+    assert middle_square(wide).tolist() == [[1, 2, 3], [6, 7, 8], [11, 12, 13]]
+    assert middle_square(wide.T).tolist() == [[1, 6, 11], [2, 7, 12], [3, 8, 13]]
+    assert middle_square(np.zeros((4, 7, 3))).shape == (4, 4, 3)
+    assert np.array_equal(middle_square(wide[:, :3]), wide[:, :3])

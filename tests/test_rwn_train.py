@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from course_lib import profiles
+from course_lib.attacks.crops import stretched
 from course_lib.errors import UsageError
 from course_lib.photos import embedded
 from course_lib.rwn.evaluate import cases, evaluate
@@ -57,6 +58,26 @@ def test_the_papers_losses_and_judge_train_too():
     report = fit(HiderTask(budget, embedded(), 0), None, 2, device="cpu")
     assert {"judge", "null", "restored"} <= report.history.keys()
     assert all(np.isfinite(values).all() for values in report.history.values())
+
+
+def test_the_papers_three_distances_and_the_rest():
+    budget = replace(SMOKE, weights=replace(PAPER, adversarial=0.0))
+    task = HiderTask(budget, embedded(), 0)
+    model, tiles = task.build(), next(task.batches(0, 0, 1))
+    seen = []
+    model.register_forward_hook(lambda module, given, made: seen.append(made[0]))
+    losses = task.loss(model, tiles)
+    passage, pictures, watermarks = seen[0], tiles.pictures / 255, tiles.watermarks / 255
+    by_hand = sum(
+        (a - b).abs().mean()
+        for a, b in [
+            (passage.protected, pictures),
+            (passage.found, stretched(watermarks, passage.boxes)),
+            (passage.restored, stretched(pictures, passage.boxes)),
+        ]
+    )
+    rest = (passage.rest - 0.5).abs().mean()
+    torch.testing.assert_close(losses["loss"], by_hand + 8 * rest)  # section III-C: β = 8
 
 
 def test_separate_networks_train_too():

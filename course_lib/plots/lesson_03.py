@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_lib.figures import ACCENT, INK, MUTED, PAGE_WIDTH, frame, grid
+from course_lib.figures import ACCENT, INK, MUTED, PAGE_WIDTH, dimmed, frame_box, grid
 from course_lib.geometry import FULL, Box
 from course_lib.metrics import Estimate
 from course_lib.traces.examples import GRID, Example
@@ -24,20 +24,6 @@ SAID = "#ffffff"
 """The frame that a model names: a white dashed line."""
 MARKS = ("o", "s", "^", "D", "v", "P")
 _AROUND: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
-
-
-def _box(axis: Axes, box: Box, shape: tuple[int, ...], **style: Any) -> None:
-    height, width = shape[:2]
-    left, top = box.x1 * width, box.y1 * height
-    frame(axis, left, top, box.width * width, box.height * height, **style)
-
-
-def dimmed(picture: np.ndarray, box: Box) -> np.ndarray:
-    """Darken a picture outside a box."""
-    left, top, right, bottom = box.to_pixels(picture.shape)
-    dark = (0.42 * picture).astype(np.uint8)
-    dark[top:bottom, left:right] = picture[top:bottom, left:right]
-    return dark
 
 
 def _written(axis: Axes, x: float, y: float, text: str, size: float = 9) -> None:
@@ -65,7 +51,7 @@ def example(photo: np.ndarray, made: Example) -> Figure:
     figure = plt.figure(figsize=(PAGE_WIDTH, 3.1))
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.5, 1, 0.75))
     left.imshow(dimmed(photo, made.box))
-    _box(left, made.box, photo.shape, edgecolor=TRUE)
+    frame_box(left, made.box, photo.shape, edgecolor=TRUE)
     height, width = photo.shape[:2]
     for i in range(1, GRID):
         left.axvline(i * width / GRID, color="white", linewidth=0.8, linestyle=":")
@@ -287,8 +273,8 @@ def uncropped(
     figure, axes = grid(shown, titles, columns=columns, width=7.4)
     for axis, box, opinion in zip(axes, boxes, opinions, strict=True):
         if box != FULL:
-            _box(axis, box, (320, 480), edgecolor=TRUE)
-        _box(axis, opinion.box, (320, 480), edgecolor=SAID, linestyle=(0, (4, 3)))
+            frame_box(axis, box, (320, 480), edgecolor=TRUE)
+        frame_box(axis, opinion.box, (320, 480), edgecolor=SAID, linestyle=(0, (4, 3)))
         axis.set(xlim=(-6, 486), ylim=(326, -6))
     return figure
 

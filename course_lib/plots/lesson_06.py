@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, FancyArrowPatch, FancyBboxPatch
 
-from course_lib.figures import ACCENT, INK, MUTED, PAGE_WIDTH, frame, grid
+from course_lib.figures import ACCENT, INK, MUTED, PAGE_WIDTH, dimmed, frame_box, grid
 from course_lib.geometry import FULL, Box
 from course_lib.rwn.match import Match, stretched
 from course_lib.rwn.system import squared
@@ -28,20 +28,6 @@ MAGNIFIED = 10
 
 Row = Mapping[str, Any]
 """A row of stored results."""
-
-
-def _box(axis: Axes, box: Box, shape: tuple[int, ...], **style: Any) -> None:
-    height, width = shape[:2]
-    left, top = box.x1 * width, box.y1 * height
-    frame(axis, left, top, box.width * width, box.height * height, **style)
-
-
-def dimmed(picture: np.ndarray, box: Box) -> np.ndarray:
-    """Darken a picture outside a box."""
-    left, top, right, bottom = box.to_pixels(picture.shape)
-    dark = (0.42 * picture).astype(picture.dtype)
-    dark[top:bottom, left:right] = picture[top:bottom, left:right]
-    return dark
 
 
 def magnified(protected: np.ndarray, picture: np.ndarray, factor: float = MAGNIFIED) -> np.ndarray:
@@ -79,8 +65,8 @@ def story(
     titles = ["1  protected, then cropped", "2  published as JPEG"]
     titles += ["3  the watermark in it", "4  where that belongs"]
     figure, axes = grid(pictures, titles, columns=4, cmap="gray", vmin=0, vmax=1)
-    _box(axes[0], true, whole.shape, edgecolor=TRUE)
-    _box(axes[3], match.box, watermark.shape, edgecolor=SAID, linestyle=DASHED)
+    frame_box(axes[0], true, whole.shape, edgecolor=TRUE)
+    frame_box(axes[3], match.box, watermark.shape, edgecolor=SAID, linestyle=DASHED)
     return figure
 
 
@@ -228,8 +214,8 @@ def places(
     axes[0].imshow(seen, cmap="gray")
     axes[0].set_title("extracted, coarse", fontsize=10.5)
     axes[1].imshow(watermark, cmap="gray")
-    _box(axes[1], true, watermark.shape, edgecolor=TRUE)
-    _box(axes[1], found, watermark.shape, edgecolor=SAID, linestyle=DASHED)
+    frame_box(axes[1], true, watermark.shape, edgecolor=TRUE)
+    frame_box(axes[1], found, watermark.shape, edgecolor=SAID, linestyle=DASHED)
     axes[1].set_title("true, both frames", fontsize=10.5)
     rows, columns = (np.flatnonzero(np.isfinite(best).any(axis=k)) for k in (1, 0))
     inside = best[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -267,7 +253,7 @@ def pairs(
         axis.set_axis_off()
     axes[0].set_title("extracted")
     axes[1].set_title("true, and the frame they agree on")
-    _box(axes[1], box, (1, 1), edgecolor=SAID, linestyle=DASHED)
+    frame_box(axes[1], box, (1, 1), edgecolor=SAID, linestyle=DASHED)
     look = {"coordsA": "data", "coordsB": "data", "axesA": axes[0], "axesB": axes[1]}
     for group, colour, width, style in ((~agrees, ACCENT, 1.0, ":"), (agrees, "#0b3c6f", 1.3, "-")):
         for a, b in zip(here[group], there[group], strict=True):
@@ -308,9 +294,9 @@ def framed(
         figure.set_size_inches(wide, high + 0.22 * -(-len(shown) // columns))
     for axis, picture, box, said in zip(axes, shown, true, found, strict=True):
         if box != FULL:
-            _box(axis, box, picture.shape, edgecolor=TRUE)
+            frame_box(axis, box, picture.shape, edgecolor=TRUE)
         if said is not None:
-            _box(axis, said, picture.shape, edgecolor=SAID, linestyle=DASHED)
+            frame_box(axis, said, picture.shape, edgecolor=SAID, linestyle=DASHED)
         height, width = picture.shape[:2]
         axis.set(xlim=(-4, width + 3), ylim=(height + 3, -4))
     return figure

@@ -14,7 +14,7 @@ from typing import Any
 
 from course_lib.photos import PhotoSource, source
 from course_lib.results import write
-from course_lib.rwn.evaluate import cases, crop_rows, quality_rows
+from course_lib.rwn.evaluate import cases, crop_rows, fidelity_rows
 from course_lib.rwn.system import Rwn
 from course_lib.rwn.train import BUDGETS, Budget, HiderTask, open_hider
 from course_lib.training import Stage, run_stages
@@ -94,9 +94,7 @@ def rows(
     found: list[dict[str, Any]] = []
     for name in names:
         system = Rwn(open_hider(weights, name))
-        found += [
-            each for each in quality_rows(system, chosen, case=name) if each["metric"] == "psnr"
-        ]
+        found += fidelity_rows(system, chosen, case=name)
         found += crop_rows(system, chosen, seed, (0.7,), ATTACKS, case=name)
     return [{**each, "paper": None} for each in found]
 

@@ -20,7 +20,7 @@ import numpy as np
 from course_lib.errors import UsageError
 from course_lib.metrics import psnr as psnr_of
 from course_lib.rwn.match import SIDE
-from course_lib.rwn.watermarks import DEVIATION, MEAN
+from course_lib.rwn.watermarks import DEVIATION, MEAN, blurred
 
 BLUE_YELLOW = np.array([0.0, -0.344, 1.772], np.float32)
 """Change of R, G and B with one unit of Cb: brightness stays as it is."""
@@ -98,11 +98,6 @@ def opponents(picture: np.ndarray) -> np.ndarray:
     rgb = cv2.resize(picture, (SIDE, SIDE), interpolation=how).astype(np.float32)
     luma = rgb @ LUMA
     return np.stack([luma, (rgb[..., 0] - luma) / 1.402, (rgb[..., 2] - luma) / 1.772], axis=-1)
-
-
-def blurred(planes: np.ndarray, sigma: float) -> np.ndarray:
-    """Average over neighbourhoods, planes mirrored at their borders."""
-    return cv2.GaussianBlur(planes, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
 
 
 def demand_rgb(picture: np.ndarray) -> None:

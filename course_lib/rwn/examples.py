@@ -25,11 +25,12 @@ from course_lib.attacks.simulators import SIMULATORS, jpeg_mixup
 from course_lib.errors import PhotoError, UsageError
 from course_lib.leaves import dead_leaves
 from course_lib.photos import PhotoSource
+from course_lib.rwn.match import SIDE
 from course_lib.rwn.watermarks import prepared
 from course_lib.stream import Stream
 
 Jpeg = Literal["real", "straight", "mixup", "both", "jpeg-ss", "jpeg-mask", "mbrs", "none"]
-CANVAS = 256
+CANVAS = SIDE
 """Side at which pictures are protected, in pixels (section III-C)."""
 SOFTNESS = 2.0, 3.5
 """Range of the blur of training watermarks, σ in pixels."""

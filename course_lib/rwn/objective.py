@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from course_lib.rwn.model import NULL, Passage
+from course_lib.rwn.model import NULL
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 SSIM_CONSTANTS = (0.01**2, 0.03**2)
@@ -49,26 +49,6 @@ PAPER = Weights()
 
 COURSE = Weights(restored=0.1, null=0.2, adversarial=0.0, structure=True)
 """The picture's weight is then that of `QualityControl`, and its distance a mean square."""
-
-
-def reconstruction_loss(
-    passage: Passage, pictures: Tensor, watermarks: Tensor, shown: Tensor, hidden: Tensor
-) -> Tensor:
-    """Add up the paper's three distances (L_rec).
-
-    Parameters
-    ----------
-    passage : Passage
-    pictures, watermarks : (n, 3, h, w), (n, 1, h, w) Tensor
-        I and W.
-    shown, hidden : same shapes
-        I_G and W_G: the same, cropped and stretched as the protected pictures were.
-    """
-    return (
-        F.l1_loss(passage.protected, pictures)
-        + F.l1_loss(passage.found, hidden)
-        + F.l1_loss(passage.restored, shown)
-    )
 
 
 def null_loss(rest: Tensor) -> Tensor:

@@ -12,13 +12,12 @@ import numpy as np
 import torch
 
 from course_lib.checkpoints import find, load
-from course_lib.errors import PhotoError
+from course_lib.errors import PhotoError, UsageError
 from course_lib.rwn.carrier import embed, extract
-from course_lib.rwn.match import LEAST, MATCHERS, PRESENT, Match, decide, stretched
+from course_lib.rwn.match import LEAST, MATCHERS, PRESENT, SIDE, Match, decide, stretched
 from course_lib.rwn.model import Hider, TamperNet
-from course_lib.rwn.train import HIDER, TAMPER, open_hider, tamper_inputs
+from course_lib.rwn.train import TAMPER, open_hider, tamper_inputs
 
-SIDE = 256
 SMALLEST = 32
 """Shortest side of a picture that can be asked, in pixels."""
 FOUND = 0.5
@@ -173,7 +172,7 @@ class Carrier(Rwn):
         return extract(picture)
 
 
-def rwn(weights: Path | None = None, variant: str = HIDER) -> Rwn:
+def rwn(weights: Path | None = None) -> Rwn:
     """Open the system with trained networks.
 
     Parameters
@@ -181,18 +180,16 @@ def rwn(weights: Path | None = None, variant: str = HIDER) -> Rwn:
     weights : Path, optional
         Folder with checkpoints; the shipped ones without it. The network that marks pasted areas
         may be missing.
-    variant : str
-        Which hiding network.
 
     Raises
     ------
     UsageError
         When there is no such checkpoint.
     """
-    net = open_hider(weights, variant)
+    net = open_hider(weights)
     try:
         path = find("rwn", TAMPER, weights)
-    except Exception:
+    except UsageError:
         return Rwn(net)
     tensors, card = load(path)
     tamper = TamperNet(**card.config["network"])

@@ -10,6 +10,7 @@ import numpy as np
 
 from course_lib.geometry import FULL, Box
 from course_lib.rwn.match import stretched
+from course_lib.rwn.watermarks import blurred as local_mean
 
 NEIGHBOURHOOD = 8.0
 """σ in pixels of the Gaussian in which likeness is measured."""
@@ -65,8 +66,3 @@ def marked(
     strange = (likeness(found, watermark, box) < threshold).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
     return cv2.morphologyEx(strange, cv2.MORPH_OPEN, kernel).astype(bool)
-
-
-def local_mean(values: np.ndarray, sigma: float) -> np.ndarray:
-    """Average over the neighbourhood of each pixel, by a Gaussian of deviation sigma."""
-    return cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)

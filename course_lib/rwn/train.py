@@ -102,7 +102,7 @@ BUDGETS = {
 """What each profile trains. The paper: 256 × 256 pictures, batches of 16, 500,000 steps."""
 
 
-class Game(nn.Module):
+class Ensemble(nn.Module):
     """What is trained together: the hiding network, its judge, and the control of quality.
 
     Parameters
@@ -164,9 +164,9 @@ class HiderTask(Task):
             "leaves": budget.leaves,
         }
 
-    def build(self) -> Game:
+    def build(self) -> Ensemble:
         """Make the networks."""
-        return Game(self.budget.network, self.budget.weights.adversarial > 0)
+        return Ensemble(self.budget.network, self.budget.weights.adversarial > 0)
 
     def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """Make Adam; its rate is that of `lr`."""

@@ -15,7 +15,7 @@ import numpy as np
 from course_lib.errors import UsageError
 from course_lib.geometry import Box
 from course_lib.leaves import dead_leaves
-from course_lib.photos import read_photo
+from course_lib.photos import middle_square, read_photo
 from course_lib.rwn.match import APART, LEVELS, SIDE, coarse, overlaps, pyramid, stretched
 
 MEAN, DEVIATION = 0.5, 0.2
@@ -86,9 +86,9 @@ def prepared(gray: np.ndarray, softness: float = SOFTNESS) -> np.ndarray:
         When the picture is not gray, too small, or flat.
     """
     square = _square(gray)
-    detail = square - _blurred(square, NEIGHBOURHOOD)
-    contrast = np.sqrt(_blurred(detail**2, NEIGHBOURHOOD))
-    even = _blurred(detail / (contrast + FLAT), softness)
+    detail = square - blurred(square, NEIGHBOURHOOD)
+    contrast = np.sqrt(blurred(detail**2, NEIGHBOURHOOD))
+    even = blurred(detail / (contrast + FLAT), softness)
     if even.std() < FLAT:
         raise UsageError("This picture is flat: a watermark needs texture. Choose another one.")
     for _ in range(4):  # cutting off the tails shrinks the deviation a little
@@ -175,16 +175,15 @@ def _square(gray: np.ndarray) -> np.ndarray:
             f"A picture of shape {gray.shape} cannot become a watermark: give a gray one, "
             f"(height, width), of at least {SIDE // 8} pixels on each side."
         )
-    side = min(gray.shape)
-    top, left = ((n - side) // 2 for n in gray.shape)
-    middle = gray[top : top + side, left : left + side].astype(np.float32)
+    middle = middle_square(gray).astype(np.float32)
     if gray.dtype == np.uint8:
         middle /= 255
     if not np.isfinite(middle).all():
         raise UsageError("This picture holds numbers that are not finite; choose another one.")
-    how = cv2.INTER_AREA if side > SIDE else cv2.INTER_CUBIC
+    how = cv2.INTER_AREA if len(middle) > SIDE else cv2.INTER_CUBIC
     return cv2.resize(middle, (SIDE, SIDE), interpolation=how)
 
 
-def _blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
+def blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
+    """Average over the neighbourhood of each pixel, by a Gaussian of σ pixels, mirrored outside."""
     return cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
