@@ -42,6 +42,8 @@ ROOT = Path(__file__).resolve().parent
 STAMP = "uncropped.json"  # inside .venv; holds a key only once everything is installed
 PARTIAL = "uncropped.partial"
 LOG = "install.log"  # inside .venv; what pip said last time
+# Published as source only, plain Python: tests compare with them.
+PLAIN_SOURCES = ("FrEIA", "grad-cam")
 OUT = "executed"
 RESULTS = (
     "[0-9][0-9]_*.ipynb",
@@ -432,8 +434,7 @@ class Environment:
         settings = child_settings(self.venv)
         pip = [str(self.python), "-m", "pip", "install", "--progress-bar", "off"]
         # Only ready-made packages; what is never imported need not be compiled either.
-        # grad-cam, which tests compare with, is published as source only: plain Python.
-        pip += ["--only-binary", ":all:", "--no-binary", "grad-cam"]
+        pip += ["--only-binary", ":all:", "--no-binary", ",".join(PLAIN_SOURCES)]
         pip += ["--no-compile", "-c", "constraints.txt"]
         self.log.write_text("", encoding="utf-8")
         if resumed:
