@@ -1,5 +1,6 @@
 """The hiding network: near the identity at first, exactly invertible always, of any useful size."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,9 @@ from course_lib.rwn.model import (
     SeparateNetworks,
     TamperNet,
     hider,
+    local_correlation,
 )
+from course_lib.rwn.tamper import likeness
 
 SMALL = {"down": (0, 1, 1), "up": (1, 0, 0), "width": 8}
 
@@ -90,5 +93,22 @@ def test_a_network_is_made_from_its_card():
 def test_judges_and_markers_have_their_shapes():
     pictures = torch.rand(2, 3, 64, 48)
     assert PatchDiscriminator(8)(pictures).shape == (2, 1, 8, 6)
-    marks = TamperNet(5, 8).eval()(torch.rand(2, 5, 64, 48))
+    marks = TamperNet(8).eval()(pictures, torch.rand(2, 1, 64, 48))
     assert marks.shape == (2, 1, 64, 48)
+
+
+def test_what_is_not_known_is_said_as_one_half():
+    pictures, found = torch.rand(2, 3, 64, 48), torch.rand(2, 1, 64, 48)
+    net = TamperNet(8).eval()
+    unknown = torch.full_like(found, 0.5)
+    assert torch.equal(net(pictures, found), net(pictures, found, unknown))
+    assert not torch.equal(net(pictures, found), net(pictures, found, found))
+    assert (local_correlation(found, unknown, 3.0).abs() < 1e-4).all()
+
+
+def test_local_correlation_is_the_likeness_of_single_pictures():
+    a, b = np.random.default_rng(0).random((2, 96, 96), dtype=np.float32)
+    ours = local_correlation(*(torch.from_numpy(x)[None, None] for x in (a, b)), 4.0)[0, 0]
+    theirs = likeness(a, b, sigma=4.0)
+    inside = slice(40, 56)  # both mirror what lies outside, one of them the edge's pixel too
+    assert np.allclose(ours[inside, inside], theirs[inside, inside], atol=2e-3)

@@ -14,7 +14,7 @@ from course_lib.rwn.evaluate import cases, evaluate
 from course_lib.rwn.examples import Publication
 from course_lib.rwn.objective import PAPER
 from course_lib.rwn.system import rwn
-from course_lib.rwn.train import BUDGETS, HiderTask, TamperTask, open_hider, stages, tamper_inputs
+from course_lib.rwn.train import BUDGETS, HiderTask, TamperTask, open_hider, stages
 from course_lib.training import fit, run_stages
 
 SMOKE = BUDGETS["smoke"]
@@ -99,14 +99,17 @@ def test_masks_lie_where_something_was_pasted(trained):
     task.build()
     batch = next(task.batches(0, 0, 1))
     rng = np.random.default_rng(1)
-    inputs, masks = task._tampered(batch.pictures / 255, batch.watermarks / 255, rng)
-    assert inputs.shape == (4, 5, 64, 64) and masks.shape == (4, 1, 64, 64)
+    seen, found, hidden, masks = task._tampered(batch.pictures / 255, batch.watermarks / 255, rng)
+    assert seen.shape == (4, 3, 64, 64)
+    assert found.shape == hidden.shape == masks.shape == (4, 1, 64, 64)
     assert set(masks.unique().tolist()) <= {0.0, 1.0} and 0 < masks.mean() < 0.7
+    assert 0.1 < hidden.std() < 0.3  # watermarks, not pictures: mean 0.5, deviation 0.2
 
 
-def test_what_is_not_known_is_said_as_one_half():
-    known = tamper_inputs(torch.rand(1, 3, 8, 8), torch.rand(1, 1, 8, 8), None)
-    assert (known[:, 4] == 0.5).all()
+def test_marking_is_learned(trained):
+    budget = replace(SMOKE, tamper_steps=80)
+    history = fit(TamperTask(budget, embedded(), 0, trained), None, 80, device="cpu").history
+    assert history["tamper"][-20:].mean() < history["tamper"][:20].mean() - 0.05
 
 
 def test_everything_is_measured(trained):

@@ -45,7 +45,7 @@ MATCHED = "none", "jpeg70"
 """Attacks for which all matchers and the carrier are compared."""
 WATERMARKS = 8
 """How many drawings are used in turn."""
-BLIND = 0.6
+BLIND = 0.2
 """Probability from which on a pixel counts as pasted without the key; chosen on other photographs,
 as the system's own threshold for the case with the key."""
 PAPER_IOU = {

@@ -3,20 +3,24 @@
 Source: Q. Ying et al., "No way to crop: on robust image crop localization" (2022), section III-B.
 """
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from course_lib.attacks.filters import blur_matrix
 from course_lib.errors import UsageError
 from course_lib.invertible import InvertibleUNet, Residual, haar_down, haar_up
+from course_lib.rwn.tamper import FAINT
+from course_lib.unet import UNet
 
 NULL = 0.5
 """What stands for the rest on the way back (R̂), and what the rest should be (section III-A)."""
+
+SCALES = 3.0, 8.0
+"""σ in pixels of the neighbourhoods in which `TamperNet` is shown how alike two watermarks are."""
 
 Attack = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Takes protected pictures; returns what becomes of them, stretched back to their size, and the
@@ -171,42 +175,63 @@ class PatchDiscriminator(nn.Sequential):
         super().__init__(*layers, nn.Conv2d(inputs, 1, 3, padding=1))
 
 
-class TamperNet(nn.Module):
+class TamperNet(UNet):
     """A U-Net that marks what was pasted into a protected picture.
+
+    It sees what anybody sees, the picture and what was extracted from it, and where the watermark
+    is known also that in its place, and how alike both are in two sizes of neighbourhoods.
 
     Parameters
     ----------
-    inputs : int
-        Channels: 3 of the picture, 1 of the extracted watermark, and 1 of the true watermark in
-        its place where that is known.
     width : int
-        Channels at full size; doubled at each of four steps down.
+        Channels at full size.
     """
 
-    def __init__(self, inputs: int = 4, width: int = 16) -> None:
-        super().__init__()
-        sizes = [width * 2**level for level in range(4)]
-        self.inputs = inputs
-        self.down = nn.ModuleList(
-            _double(before, after) for before, after in zip([inputs, *sizes], sizes, strict=False)
-        )
-        self.up = nn.ModuleList(
-            _double(deep + flat, flat) for flat, deep in itertools.pairwise(sizes)
-        )
-        self.head = nn.Conv2d(width, 1, 1)
-        self.to(memory_format=torch.channels_last)
+    def __init__(self, width: int = 16) -> None:
+        super().__init__(3 + 1 + 1 + len(SCALES), 1, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return a logit for each pixel: (n, inputs, h, w) to (n, 1, h, w); sides divide by 8."""
-        skips: list[Tensor] = []
-        for level, block in enumerate(self.down):
-            x = block(x if level == 0 else F.max_pool2d(x, 2))
-            skips.append(x)
-        for level in reversed(range(len(self.up))):
-            enlarged = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = self.up[level](torch.cat([enlarged, skips[level]], dim=1))
-        logits: Tensor = self.head(x)
-        return logits
+    def forward(  # type: ignore[override]
+        self, pictures: Tensor, found: Tensor, truth: Tensor | None = None
+    ) -> Tensor:
+        """Return a logit for each pixel.
+
+        Parameters
+        ----------
+        pictures : (n, 3, h, w) Tensor in [0, 1]
+            As stretched to full size; sides divide by 8.
+        found : (n, 1, h, w) Tensor
+            Watermarks extracted from them.
+        truth : (n, 1, h, w) Tensor, optional
+            The true ones in their places. `NULL` everywhere stands for "not known".
+
+        Returns
+        -------
+        (n, 1, h, w) Tensor
+        """
+        known = torch.full_like(found, NULL) if truth is None else truth
+        alike = [local_correlation(found, known, scale) for scale in SCALES]
+        return super().forward(channels_last(torch.cat([pictures, found, known, *alike], dim=1)))
+
+
+def local_correlation(a: Tensor, b: Tensor, sigma: float) -> Tensor:
+    """Correlate watermarks in the neighbourhood of each pixel: (n, 1, h, w) twice to the same.
+
+    0 where either is flat; `course_lib.rwn.tamper.likeness` is the same for a single picture.
+
+    Parameters
+    ----------
+    a, b : (n, 1, h, w) Tensor
+    sigma : float
+        Of the neighbourhood, a Gaussian, in pixels. Means are taken over three times that.
+    """
+    a, b = (x - _local_mean(x, 3 * sigma) for x in (a, b))
+    power = (_local_mean(a * a, sigma) + FAINT**2) * (_local_mean(b * b, sigma) + FAINT**2)
+    return _local_mean(a * b, sigma) / power.sqrt()
+
+
+def _local_mean(x: Tensor, sigma: float) -> Tensor:
+    rows, columns = (blur_matrix(sigma, side).to(x) for side in x.shape[-2:])
+    return rows @ (x @ columns.T)
 
 
 def hider(config: Mapping[str, Any]) -> Hider:
@@ -232,17 +257,6 @@ def _plain(inputs: int, outputs: int, width: int, blocks: int) -> nn.Sequential:
         last.weight *= 0.1
     inner = [layer for _ in range(blocks) for layer in (Residual(width), nn.LeakyReLU(0.2))]
     return nn.Sequential(nn.Conv2d(inputs, width, 3, padding=1), nn.LeakyReLU(0.2), *inner, last)
-
-
-def _double(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    )
 
 
 def channels_last(x: Tensor) -> Tensor:

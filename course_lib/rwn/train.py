@@ -22,7 +22,7 @@ from course_lib.checkpoints import describe_photos, find, load
 from course_lib.photos import PhotoSource
 from course_lib.profiles import Profile
 from course_lib.rwn.examples import Publication, Tiles, TileStream, publish
-from course_lib.rwn.model import Attack, Hider, Passage, PatchDiscriminator, TamperNet, hider
+from course_lib.rwn.model import NULL, Attack, Hider, Passage, PatchDiscriminator, TamperNet, hider
 from course_lib.rwn.objective import (
     COURSE,
     QualityControl,
@@ -45,6 +45,10 @@ FIRST_PSNR = 33.0
 """Target of the picture's quality at the beginning, dB."""
 RISE = 0.45
 """Share of the steps in which that target rises to the wanted one."""
+TAMPERED = 0.75
+"""Share of pictures into which something is pasted in training."""
+TOLD = 2 / 3
+"""Share of pictures whose watermark the network that marks is told in training."""
 WARM_UP = 50
 """Steps in which the learning rate rises to its full value."""
 
@@ -96,7 +100,7 @@ PAPERS = {"network": "invertible", "down": (2, 2, 2), "up": (2, 2, 0), "width": 
 
 BUDGETS = {
     "smoke": Budget({**SMALL, "width": 8}, 64, 4, 3, 2, 0),
-    "cpu": Budget(SMALL, 128, 8, 5500, 1200, 0),
+    "cpu": Budget(SMALL, 128, 8, 5500, 3000, 0),
     "gpu": Budget(PAPERS, 256, 16, 20000, 4000, 8),
 }
 """What each profile trains. The paper: 256 × 256 pictures, batches of 16, 500,000 steps."""
@@ -241,8 +245,9 @@ def _tiles(budget: Budget, photos: PhotoSource, seed: int) -> TileStream:
 class TamperTask(Task):
     """Train the network that marks what was pasted into protected pictures.
 
-    It sees what anybody sees, the picture, what was extracted from it, and in half of the cases the
-    true watermark in its place. So it can be asked before the place is known and again after.
+    For some of the pictures it knows the true watermark in its place. So it can be asked before the
+    place is known and again after. Both kinds are mixed in every batch: the network's norms would
+    learn means that fit neither otherwise.
 
     Parameters
     ----------
@@ -259,7 +264,7 @@ class TamperTask(Task):
     def __init__(self, budget: Budget, photos: PhotoSource, seed: int, out: Path) -> None:
         self.budget, self.source, self.seed, self.out = budget, photos, seed, out
         self.photos = describe_photos(photos)
-        self.network = {"inputs": 5, "width": 16}
+        self.network = {"width": 16}
         self.hider: Hider | None = None
         self.config = {
             "network": self.network,
@@ -290,15 +295,18 @@ class TamperTask(Task):
     def loss(self, model: nn.Module, batch: Tiles) -> dict[str, Tensor]:
         """Protect, tamper, publish; then compare what is marked with what was pasted."""
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
-        inputs, masks = self._tampered(batch.pictures / 255, batch.watermarks / 255, rng)
-        logits = model(inputs)
-        found = F.binary_cross_entropy_with_logits(logits, masks)
-        return {"loss": found + dice_loss(logits, masks), "tamper": found}
+        pictures, watermarks = batch.pictures / 255, batch.watermarks / 255
+        seen, found, hidden, masks = self._tampered(pictures, watermarks, rng)
+        told = torch.from_numpy(rng.random(len(seen)) < TOLD).to(seen.device)[:, None, None, None]
+        logits = model(seen, found, torch.where(told, hidden, NULL))
+        marking = F.binary_cross_entropy_with_logits(logits, masks)
+        return {"loss": marking + dice_loss(logits, masks), "tamper": marking}
 
     @torch.no_grad()
     def _tampered(
         self, pictures: Tensor, watermarks: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return pictures as received, what is extracted, what was hidden there, and masks."""
         assert self.hider is not None
         self.hider.to(pictures.device)
         protected = self.hider.hide(pictures, watermarks)[0].clamp(0, 1)
@@ -309,29 +317,16 @@ class TamperTask(Task):
                 protected.shape[-1] // 3, int(rng.integers(2, 4))
             ),  # copy and move
         ]
-        drawn = [free_form_mask(pictures.shape[-2:], rng) for _ in pictures]
+        drawn = [
+            free_form_mask(pictures.shape[-2:], rng) & (rng.random() < TAMPERED) for _ in pictures
+        ]
         masks = torch.from_numpy(np.stack(drawn)[:, None]).to(pictures.device)
         forged = tampered(protected, kinds[rng.choice(3, p=[0.6, 0.2, 0.2])](), masks)
         recipe = replace(self.budget.publication, whole=0.5)
         seen, boxes = publish(forged, recipe, rng)
         found = self.hider.reveal(seen)[1].clamp(0, 1)
-        known = stretched(watermarks, boxes) if rng.random() < 0.5 else None
-        return tamper_inputs(seen, found, known), (stretched(masks.float(), boxes) > 0.5).float()
-
-
-def tamper_inputs(pictures: Tensor, found: Tensor, truth: Tensor | None) -> Tensor:
-    """Lay together what the tamper network sees: (n, 5, h, w).
-
-    Parameters
-    ----------
-    pictures : (n, 3, h, w) Tensor
-    found : (n, 1, h, w) Tensor
-        Extracted watermark.
-    truth : (n, 1, h, w) Tensor, optional
-        The true one in its place; 0.5 everywhere stands for "not known".
-    """
-    known = torch.full_like(found, 0.5) if truth is None else truth
-    return torch.cat([pictures, found, known], dim=1)
+        masks = (stretched(masks.float(), boxes) > 0.5).float()
+        return seen, found, stretched(watermarks, boxes), masks
 
 
 def dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
