@@ -4,6 +4,9 @@ import pytest
 from scipy.integrate import quad
 
 from course_lib.attacks.codec import through_jpeg
+from course_lib.clrnet import decoder as dec
+from course_lib.clrnet import guess as ge
+from course_lib.clrnet import plan as pl
 from course_lib.clrnet import thumbnail as th
 from course_lib.clrnet.coded import Coded
 from course_lib.clrnet.frame import put_back, rounded, squared, to_ycc
@@ -12,8 +15,8 @@ from course_lib.geometry import Box, crop
 from course_lib.metrics import psnr, ssim
 from course_lib.photos import embedded, middle_square
 
-SMALL = th.Plan(key=5, side=32)
-PLAN = th.Plan(key=1)
+SMALL = pl.Plan(key=5, side=32)
+PLAN = pl.Plan(key=1)
 BOX = Box.from_pixels(11, 5, 118, 112, (128, 128))
 """70 % of the area, in step with no grid of blocks."""
 
@@ -44,23 +47,23 @@ def inpainted(seen, box=BOX):
 
 
 def recovered(seen, plan=PLAN, box=BOX):
-    return th.recover(*put_back(seen, box, 128), plan)
+    return dec.recover(*put_back(seen, box, 128), plan)
 
 
 def test_the_mixing_is_one_keyed_matrix_as_good_as_a_gaussian_one():
-    mixing = th.Mixing(60, 90, np.random.default_rng(0))
+    mixing = pl.Mixing(60, 90, np.random.default_rng(0))
     matrix = np.stack([mixing @ unit for unit in np.eye(90)], axis=1)
     other = np.stack([mixing.transposed(unit) for unit in np.eye(60)], axis=1)
     assert np.allclose(matrix.T, other)
     assert matrix.var() == pytest.approx(1, abs=0.05) and abs(matrix.mean()) < 0.05
     assert np.abs(matrix @ matrix.T / 90 - np.eye(60)).max() < 0.01  # better: rows are orthogonal
-    again = th.Mixing(60, 90, np.random.default_rng(1)) @ np.eye(90)[0]
+    again = pl.Mixing(60, 90, np.random.default_rng(1)) @ np.eye(90)[0]
     assert abs(np.corrcoef(again, matrix[:, 0])[0, 1]) < 0.5
 
 
 def test_the_thumbnail_is_what_opencv_transforms_too(photos):
     ycc = to_ycc(photos[0])
-    cells = th.thumbnail(ycc, PLAN)
+    cells = pl.thumbnail(ycc, PLAN)
     block = cv2.dct(np.ascontiguousarray(ycc[16:24, 40:48, 0]))
     mine = {
         f: cells[n, 2 * 16 + 5]
@@ -71,7 +74,7 @@ def test_the_thumbnail_is_what_opencv_transforms_too(photos):
     assert len(mine) == 6
     for (i, j), value in mine.items():
         assert value == pytest.approx(block[i, j], abs=1e-2)
-    assert np.allclose(th.thumbnail(th.enlarged(cells, PLAN), PLAN), cells, atol=1e-2)
+    assert np.allclose(pl.thumbnail(pl.enlarged(cells, PLAN), PLAN), cells, atol=1e-2)
 
 
 def test_thumbnail_and_code_share_no_frequency():
@@ -96,12 +99,12 @@ def test_embedding_says_the_fraction_and_moves_no_farther_than_half_a_step():
 
 def test_the_finder_reads_the_steps_of_the_hider(photos, protected):
     for photo, marked in zip(photos, protected, strict=True):
-        cells = th.distinct(th.thumbnail(to_ycc(photo), PLAN), PLAN)
+        cells = th.distinct(pl.thumbnail(to_ycc(photo), PLAN), PLAN)
         mine = th.steps(cells, PLAN)
         assert len(np.unique(mine)) > 2
-        assert (th.steps(th.thumbnail(to_ycc(marked), PLAN), PLAN) != mine).mean() < 0.02
+        assert (th.steps(pl.thumbnail(to_ycc(marked), PLAN), PLAN) != mine).mean() < 0.02
         jpeg = through_jpeg(marked, 70, True)
-        assert (th.steps(th.thumbnail(to_ycc(jpeg), PLAN), PLAN) != mine).mean() < 0.06
+        assert (th.steps(pl.thumbnail(to_ycc(jpeg), PLAN), PLAN) != mine).mean() < 0.06
 
 
 def test_steps_are_kept_apart():
@@ -120,7 +123,7 @@ def test_unwrapping_agrees_with_numerical_integration(spread, noise):
         def density(z, power, fraction=fraction, expected=expected):
             away = fraction - z - np.arange(-8, 9) - np.rint(fraction - expected)
             likelihood = (np.exp(-0.5 * away**2 / noise) / np.sqrt(2 * np.pi * noise)).sum()
-            likelihood = th.WRONG + (1 - th.WRONG) * likelihood
+            likelihood = dec.WRONG + (1 - dec.WRONG) * likelihood
             before = np.exp(-0.5 * (z - expected) ** 2 / spread) / np.sqrt(2 * np.pi * spread)
             return likelihood * before * (z - expected) ** power
 
@@ -133,7 +136,7 @@ def test_unwrapping_agrees_with_numerical_integration(spread, noise):
         ]
         shift, variance, _, likelihood = (
             one[0]
-            for one in th.unwrapped(*(np.array([x]) for x in (fraction, expected, spread, noise)))
+            for one in dec.unwrapped(*(np.array([x]) for x in (fraction, expected, spread, noise)))
         )
         assert likelihood == pytest.approx(moments[0], rel=2e-3)
         mean = moments[1] / moments[0]
@@ -142,7 +145,7 @@ def test_unwrapping_agrees_with_numerical_integration(spread, noise):
 
 
 def test_a_wide_guess_learns_nothing_from_a_fraction():
-    shift, variance, _, likelihood = th.unwrapped(
+    shift, variance, _, likelihood = dec.unwrapped(
         np.array([0.4]), np.array([0.1]), np.array([1.0]), np.array([0.001])
     )
     assert likelihood[0] == pytest.approx(1, abs=0.05)
@@ -150,16 +153,16 @@ def test_a_wide_guess_learns_nothing_from_a_fraction():
 
 
 def test_kinds_of_blocks_agree_with_numerical_integration():
-    odds, noise, power = np.full(len(th.MIXTURE), 0.2), 3.0, 40.0
+    odds, noise, power = np.full(len(dec.MIXTURE), 0.2), 3.0, 40.0
 
     def density(x, seen, weight):
-        powers = th.MIXTURE * power
+        powers = dec.MIXTURE * power
         before = (odds * np.exp(-0.5 * x**2 / powers) / np.sqrt(2 * np.pi * powers)).sum()
         return before * np.exp(-0.5 * (seen - x) ** 2 / noise) * x**weight
 
     for seen in (0.5, 4.0, 25.0):
         sums = [quad(density, -60, 80, (seen, w), limit=400, points=[0, seen])[0] for w in range(3)]
-        shift, rest, _ = th.by_kind(np.array([[seen]]), np.array([[power]]), noise, odds)
+        shift, rest, _ = dec.by_kind(np.array([[seen]]), np.array([[power]]), noise, odds)
         assert shift[0, 0] == pytest.approx(sums[1] / sums[0], rel=1e-3)
         assert rest == pytest.approx(sums[2] / sums[0] - (sums[1] / sums[0]) ** 2, rel=1e-2)
 
@@ -169,19 +172,19 @@ def test_the_guess_is_the_gaussian_one_over_all_pixels_at_once():
     rng = np.random.default_rng(0)
     ycc = rng.normal(0, 20, (32, 32, 3))
     place = np.arange(32)
-    one = np.exp(-np.abs(place[:, None] - place) / (th.REACH * 32))
-    noisy = one + th.NUGGET * np.eye(32)
+    one = np.exp(-np.abs(place[:, None] - place) / (ge.REACH * 32))
+    noisy = one + ge.NUGGET * np.eye(32)
     seen = np.zeros((32, 32), bool)
     seen[top:bottom, left:right] = True
     seen = seen.ravel()
     weights = np.linalg.solve(np.kron(noisy, noisy)[seen][:, seen], np.kron(one, one)[seen])
-    found = th.expected(ycc, visible, SMALL)
-    lost = ~th.seen_blocks(visible, SMALL)
+    found = ge.expected(ycc, visible, SMALL)
+    lost = ~pl.seen_blocks(visible, SMALL)
     for channel in range(3):
         pixels = ycc[..., channel].ravel()[seen]
         guess = np.zeros((32, 32, 3))
         guess[..., channel] = ((pixels - pixels.mean()) @ weights + pixels.mean()).reshape(32, 32)
-        cells = th.thumbnail(guess, SMALL)
+        cells = pl.thumbnail(guess, SMALL)
         for n, (c, *_) in enumerate(SMALL.thumbnail):
             if c == channel:
                 assert np.allclose(found[n, lost], cells[n, lost], atol=1e-6)
@@ -191,8 +194,8 @@ def test_uncertainty_of_block_means_is_the_gaussian_one():
     visible = left, top, right, bottom = 5, 0, 27, 21
     ycc = np.random.default_rng(0).normal(0, 20, (32, 32, 3))
     place = np.arange(32)
-    one = np.exp(-np.abs(place[:, None] - place) / (th.REACH * 32))
-    noisy = one + th.NUGGET * np.eye(32)
+    one = np.exp(-np.abs(place[:, None] - place) / (ge.REACH * 32))
+    noisy = one + ge.NUGGET * np.eye(32)
     seen = np.zeros((32, 32), bool)
     seen[top:bottom, left:right] = True
     seen = seen.ravel()
@@ -201,9 +204,9 @@ def test_uncertainty_of_block_means_is_the_gaussian_one():
         np.kron(noisy, noisy)[seen][:, seen], both[seen]
     )
     means = np.kron(np.kron(np.eye(4), np.ones(8)), np.kron(np.eye(4), np.ones(8))) / 8
-    lost = ~th.seen_blocks(visible, SMALL)
+    lost = ~pl.seen_blocks(visible, SMALL)
     wanted = (means @ left_over @ means.T)[np.ix_(lost, lost)]
-    prior = th.prior(ycc, visible, SMALL)
+    prior = ge.prior(ycc, visible, SMALL)
     mine = prior.waves[0] * prior.powers[0] @ prior.waves[0].T
     factor = 1.3 * ycc[top:bottom, left:right, 0].var() + 1
     assert np.allclose(mine / factor, wanted, atol=1e-4)
@@ -211,11 +214,11 @@ def test_uncertainty_of_block_means_is_the_gaussian_one():
 
 def test_message_passing_agrees_with_the_exact_linear_solution(photos, protected, monkeypatch):
     """Without wraps and with a Gaussian prior the answer is known in closed form."""
-    monkeypatch.setattr(th, "MIXTURE", np.array([1.0]))
-    monkeypatch.setattr(th, "WRONG", 1e-9)
+    monkeypatch.setattr(dec, "MIXTURE", np.array([1.0]))
+    monkeypatch.setattr(dec, "WRONG", 1e-9)
     visible = BOX.to_pixels((128, 128))
     canvas, _ = put_back(crop(protected[0], BOX), BOX, 128)
-    decoder = th.Decoder(to_ycc(canvas), visible, PLAN)
+    decoder = dec.Decoder(to_ycc(canvas), visible, PLAN)
     lost, prior = ~decoder.whole, decoder.prior
     means = decoder.means
     rng = np.random.default_rng(0)
@@ -278,7 +281,7 @@ def test_what_was_cut_away_comes_back(photos, protected, attack, gain):
 
 def test_it_is_hidden_information_and_needs_the_key(photos, protected):
     plain = recovered(crop(photos[0], BOX))
-    stranger = recovered(crop(protected[0], BOX), th.Plan(key=2))
+    stranger = recovered(crop(protected[0], BOX), pl.Plan(key=2))
     mine = recovered(crop(protected[0], BOX))
     assert not plain.decoded.learned and not stranger.decoded.learned and mine.decoded.learned
     for other in (plain, stranger):
@@ -313,16 +316,16 @@ def test_pictures_of_other_sizes_are_protected_and_recovered():
 
 
 def test_a_whole_picture_stays_as_it_is(protected):
-    found = th.recover(protected[0].astype(np.float32), (0, 0, 128, 128), PLAN)
+    found = dec.recover(protected[0].astype(np.float32), (0, 0, 128, 128), PLAN)
     assert np.array_equal(found.picture, protected[0]) and found.error == 0
 
 
 def test_bad_input_is_refused(protected):
     with pytest.raises(UsageError, match="multiple of 8"):
-        th.Plan(side=100)
+        pl.Plan(side=100)
     with pytest.raises(UsageError, match="do not fit"):
-        th.Plan(luma=60, code=10)
+        pl.Plan(luma=60, code=10)
     with pytest.raises(UsageError, match="does not fit"):
-        th.recover(protected[0][:64], (0, 0, 64, 64), PLAN)
+        dec.recover(protected[0][:64], (0, 0, 64, 64), PLAN)
     with pytest.raises(UsageError, match="no whole block"):
-        th.recover(protected[0], (3, 3, 12, 100), PLAN)
+        dec.recover(protected[0], (3, 3, 12, 100), PLAN)

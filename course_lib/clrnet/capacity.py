@@ -23,7 +23,8 @@ from course_lib.clrnet.frame import (
     to_blocks,
     to_ycc,
 )
-from course_lib.clrnet.thumbnail import ZIGZAG, embedded
+from course_lib.clrnet.plan import ZIGZAG
+from course_lib.clrnet.thumbnail import embedded
 from course_lib.errors import UsageError
 from course_lib.metrics import psnr as psnr_of
 

@@ -9,6 +9,7 @@ from itertools import product
 import cv2
 import numpy as np
 
+from course_lib.clrnet.decoder import ROUNDS, Decoder, Recovered, recover
 from course_lib.clrnet.frame import (
     UNDOING,
     demand_picture,
@@ -18,16 +19,9 @@ from course_lib.clrnet.frame import (
     squared,
     to_ycc,
 )
+from course_lib.clrnet.plan import Plan, seen_blocks
 from course_lib.clrnet.template import AMPLITUDE, WHOLE, Place, decide, locate, score, stamp
-from course_lib.clrnet.thumbnail import (
-    ROUNDS,
-    Decoder,
-    Plan,
-    Recovered,
-    protect,
-    recover,
-    seen_blocks,
-)
+from course_lib.clrnet.thumbnail import protect
 from course_lib.geometry import Box
 
 FAINT = 6.3
