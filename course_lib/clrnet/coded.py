@@ -1,8 +1,9 @@
 """The coded thumbnail in the hands of its two users: who publishes a picture, and who finds it.
 
-Both know a key. Nothing here was trained.
+Both know a key. Nothing here was trained but, where it is there, the network that adds detail.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -34,6 +35,10 @@ TRIED = 8
 """Places nearby that the code is asked about."""
 
 
+Refine = Callable[[np.ndarray, tuple[int, ...], float], np.ndarray]
+"""Adds detail to a recovered picture, given what is visible and the error expected elsewhere."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What was found in a picture.
@@ -58,6 +63,11 @@ class Found:
     error: float
     learned: bool
 
+    @property
+    def box(self) -> Box:
+        """Where in the whole picture it was."""
+        return self.place.box
+
     def sized(self, seen: tuple[int, ...]) -> np.ndarray:
         """Return the recovered picture in the shape that the whole one had, given the crop's."""
         width = max(1, round(seen[1] / self.place.box.width))
@@ -79,10 +89,18 @@ class Coded:
         Resolution of the code and of what is recovered.
     amplitude : float
         Of the template.
+    refine : callable, optional
+        Adds detail to what the code brought back.
     """
 
-    def __init__(self, key: int = 0, side: int = 128, amplitude: float = AMPLITUDE) -> None:
-        self.plan, self.amplitude = Plan(key, side), amplitude
+    def __init__(
+        self,
+        key: int = 0,
+        side: int = 128,
+        amplitude: float = AMPLITUDE,
+        refine: Refine | None = None,
+    ) -> None:
+        self.plan, self.amplitude, self.refine = Plan(key, side), amplitude, refine
 
     def protect(self, picture: np.ndarray) -> np.ndarray:
         """Hide place and thumbnail in a picture: (h, w, 3) uint8 to the same."""
@@ -113,8 +131,10 @@ class Coded:
         decoded = result.decoded
         if said == "not protected" and not decoded.learned:
             return Found(place, said, rounded(squared(seen, self.plan.side)), 0.0, False)
-        picture = rounded(result.picture)
-        return Found(place, "cropped", picture, result.error, decoded.learned)
+        picture = result.picture
+        if decoded.learned and self.refine is not None:
+            picture = self.refine(picture, place.box.to_pixels(picture.shape), result.error)
+        return Found(place, "cropped", rounded(picture), result.error, decoded.learned)
 
     def reconsidered(self, seen: np.ndarray, box: Box, found: Recovered) -> Box:
         """Ask the code which of the likeliest places nearby, with whole pixels, is the right one.
