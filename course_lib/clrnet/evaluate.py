@@ -250,7 +250,7 @@ def stretched(cut: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def drawn(case: Case, area: float, seed: int) -> Box:
-    """Draw where a crop lies that keeps a share of the area, with sides in a ratio of up to 1.25."""
+    """Draw where a crop lies that keeps a share of the area, sides in a ratio of up to 1.25."""
     rng = np.random.default_rng((seed, case.number, round(1000 * area)))
     height, width = case.picture.shape[:2]
     reach = min(np.log(1.25), -np.log(area))
