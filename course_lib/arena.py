@@ -67,7 +67,7 @@ def compare(
     Raises
     ------
     UsageError
-        When a system examines no pictures.
+        When a system examines no pictures, or all photographs are too small for all systems.
     """
     known = witnesses()
     if strange := [name for name in names if name not in known]:
@@ -78,16 +78,20 @@ def compare(
         witness = known[name]()
         overlap: dict[tuple[str, float], list[float]] = {}
         right: dict[str, list[float]] = {}
+        too_small = 0
         for number, (_, picture) in enumerate(photos.pictures()):
             if number == limit:
                 break
             asked = _asked(witness, picture, rates, attacks, (seed, number))
             if asked is None:
+                too_small += 1
                 continue
             for cell, value in asked[0].items():
                 overlap.setdefault(cell, []).append(value)
             for attack, value in asked[1].items():
                 right.setdefault(attack, []).append(value)
+        if too_small:
+            say(f"{name}: {too_small} photographs are too small, whole or cropped, and left out")
         rows += [
             row("iou", bootstrap(values), variant=name, attack=attack, crop=rate)
             for (attack, rate), values in overlap.items()
@@ -96,6 +100,8 @@ def compare(
             row("cropped_accuracy", bootstrap(values), variant=name, attack=attack)
             for attack, values in right.items()
         ]
+    if not rows:
+        raise UsageError(f"{photos.name}: no photograph is large enough; give larger ones.")
     return rows
 
 

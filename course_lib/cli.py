@@ -6,6 +6,7 @@ Commands import what they need when they run, so that ``course --help`` answers 
 import importlib.metadata
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,15 +43,28 @@ Watermark = Annotated[
 ]
 
 
-def _hidden(system: str, watermark: Path | None) -> dict[str, Any]:
-    """Return the watermark as an option for a system's witness, if one was given."""
+Variant = Annotated[
+    str | None,
+    typer.Option(
+        "--variant",
+        metavar="NAME",
+        help="Which of a system's designs, the same to protect and to locate; its best one if not "
+        "given.",
+    ),
+]
+
+
+def _options(system: str, **given: Any) -> dict[str, Any]:
+    """Return the options that were given, if the system's witness takes them."""
     from course_lib.systems import find_system, takes
 
-    if watermark is None:
-        return {}
-    if not takes(find_system(system).function("witness"), "watermark"):
-        raise UsageError(f"--watermark: {system} hides no watermark; leave the option out.")
-    return {"watermark": watermark}
+    lacks = {"watermark": "hides no watermark", "variant": "has one design only"}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    opening = find_system(system).function("witness")
+    for name in chosen:
+        if not takes(opening, name):
+            raise UsageError(f"--{name}: {system} {lacks[name]}; leave the option out.")
+    return chosen
 
 
 def _examples(*lines: tuple[str, str]) -> str:
@@ -519,7 +533,16 @@ def locate(
             ".pdf).",
         ),
     ] = None,
+    recovered: Annotated[
+        Path | None,
+        typer.Option(
+            "--recovered",
+            metavar="FILE.png",
+            help="Write the whole picture, with what was cut away, where the system recovers it.",
+        ),
+    ] = None,
     watermark: Watermark = None,
+    variant: Variant = None,
     weights: Weights = None,
 ) -> None:
     """Ask a system whether a picture was cropped, and which part of the original it is.
@@ -527,22 +550,29 @@ def locate(
     The box is left, top, right and bottom edge in fractions of the original picture. What hid a
     watermark needs the same one again.
     """
+    from PIL import Image
+
     from course_lib.files import plain, whole, write_text
     from course_lib.photos import read_photo
     from course_lib.systems import find_system
+    from course_lib.witness import RECOVERED
 
-    options = _hidden(system, watermark)
+    options = _options(system, watermark=watermark, variant=variant)
     open_witness = find_system(system).function("witness")
     if json and not json.name.endswith(".json"):
         raise UsageError(f"--json {json}: give a file name that ends in .json.")
     if figure and figure.suffix.lower() not in (".png", ".jpg", ".svg", ".pdf"):
         raise UsageError(f"--figure {figure}: give a name that ends in .png, .jpg, .svg or .pdf.")
+    if recovered and recovered.suffix.lower() != ".png":
+        raise UsageError(f"--recovered {recovered}: give a name that ends in .png.")
     seen = read_photo(picture)
     verdict = open_witness(weights, **options).examine(seen)
     print(f"{picture.name}: {verdict}")
     if json:
         box = list(verdict.box) if verdict.box else None
-        answer = {"system": system, "picture": picture.name, **plain(verdict), "box": box}
+        numbers = {name: each for name, each in verdict.evidence.items() if name != RECOVERED}
+        told = replace(verdict, evidence=numbers)
+        answer = {"system": system, "picture": picture.name, **plain(told), "box": box}
         write_text(json, dumps(answer, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         print(f"wrote {json}")
     if figure:
@@ -551,6 +581,12 @@ def locate(
         with whole(figure) as partial:
             picture_of(seen, verdict).savefig(partial, format=figure.suffix[1:].lower())
         print(f"wrote {figure}")
+    if recovered and RECOVERED not in verdict.evidence:
+        print(f"{recovered} was not written: nothing was recovered")
+    elif recovered:
+        with whole(recovered) as partial:
+            Image.fromarray(verdict.evidence[RECOVERED]).save(partial, format="PNG")
+        print(f"wrote {recovered}")
 
 
 @app.command(
@@ -570,6 +606,7 @@ def protect(
         typer.Argument(metavar="OUT.png", help="Where the protected picture goes, as PNG."),
     ],
     watermark: Watermark = None,
+    variant: Variant = None,
     weights: Weights = None,
 ) -> None:
     """Prepare a picture, so that a crop of it can be located later.
@@ -582,7 +619,7 @@ def protect(
     from course_lib.photos import read_photo
     from course_lib.systems import find_system
 
-    options = _hidden(system, watermark)
+    options = _options(system, watermark=watermark, variant=variant)
     open_witness = find_system(system).function("witness")
     if out.suffix.lower() != ".png":
         raise UsageError(f"{out}: give a name that ends in .png; JPEG would change the picture.")

@@ -26,7 +26,7 @@ METRICS = frozenset({
     "patch_accuracy_top20", "crop_accuracy", "rectangle_iou", "offset_px_median",
     "offset_px_p95", "scale_error_median", "detector_accuracy", "splice_f1", "acc_1_5",
     "acc_1_10", "ap40", "flms_iou_max", "flms_iou_mean", "seconds_protect",
-    "seconds_locate",
+    "seconds_locate", "simulator_psnr", "quality_accuracy", "blockiness", "seconds_simulator",
 })
 # fmt: on
 KEYS = ("variant", "attack", "crop", "area", "crop_px", "scale", "epsilon", "case", "lens", "set")

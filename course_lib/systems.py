@@ -24,7 +24,8 @@ course protect
 - ``limit`` is the largest number of photographs or None, and ``say(text)`` shows progress.
 - A system that can simulate a lens takes ``lens`` as well, ``"simulated"`` or ``"none"``, and one
   that is measured by what is in photographs takes ``sets``, a bool. The witness of a system that
-  hides a watermark takes ``watermark``, a picture's path or None.
+  hides a watermark takes ``watermark``, a picture's path or None; that of a system with several
+  designs takes ``variant``, the name of one or None.
 
 A function that is not there means that the system lacks the ability, and the command says so.
 """
@@ -113,5 +114,6 @@ SYSTEMS = {
     for system in (
         System("traces", "course_lib.traces", "reads the traces that a lens leaves"),
         System("rwn", "course_lib.rwn", "hides a watermark that finds the crop"),
+        System("clrnet", "course_lib.clrnet", "brings back what was cut away"),
     )
 }

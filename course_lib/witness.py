@@ -18,6 +18,9 @@ from course_lib.systems import SYSTEMS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+RECOVERED = "recovered"
+"""Name in a verdict's evidence of the whole picture, (H, W, 3) uint8, where that comes back."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -100,6 +103,8 @@ def witnesses(weights: Path | None = None) -> dict[str, Callable[[], Witness]]:
 def picture_of(picture: np.ndarray, verdict: Verdict, title: str = "") -> "Figure":
     """Draw a verdict: the picture in its place within the frame that the original had.
 
+    Where the system recovered what was cut away, that fills the frame, and a line marks the crop.
+
     Parameters
     ----------
     picture : (H, W, 3) uint8
@@ -120,6 +125,10 @@ def picture_of(picture: np.ndarray, verdict: Verdict, title: str = "") -> "Figur
     axis = figure.add_subplot()
     axis.set_axis_off()
     left, top = box.x1 * width / box.width, box.y1 * height / box.height
+    whole = width / box.width, height / box.height
+    if RECOVERED in verdict.evidence:
+        axis.imshow(verdict.evidence[RECOVERED], extent=(0, whole[0], whole[1], 0))
+        frame(axis, left, top, width, height, edgecolor=ACCENT, linestyle="--")
     axis.imshow(picture, extent=(left, left + width, top + height, top))
     frame(axis, 0, 0, width / box.width, height / box.height, edgecolor=ACCENT)
     axis.set_xlim(min(0, left), max(width / box.width, left + width))

@@ -11,8 +11,8 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from course_lib.geometry import FULL, Box
+from course_lib.judges import QualityControl, adversarial_losses
 from course_lib.rwn.match import SMALLEST, TOLERANCE, Match, decide, fit_frame, ncc, stretched
-from course_lib.rwn.objective import QualityControl, adversarial_losses
 from course_lib.rwn.tamper import FAINT, NEIGHBOURHOOD, likeness, local_mean
 from course_lib.teach.check import Exercise, Misconception, register
 

@@ -102,6 +102,11 @@ class Coded:
     ) -> None:
         self.plan, self.amplitude, self.refine = Plan(key, side), amplitude, refine
 
+    @property
+    def side(self) -> int:
+        """Resolution of the code and of what is recovered."""
+        return self.plan.side
+
     def protect(self, picture: np.ndarray) -> np.ndarray:
         """Hide place and thumbnail in a picture: (h, w, 3) uint8 to the same."""
         demand_picture(picture)

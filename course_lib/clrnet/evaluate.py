@@ -5,18 +5,24 @@ drawn anew, attacked, stored as PNG or JPEG, read again, located and recovered. 
 blind: the place is what the system found. Intervals are over photographs.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from course_lib.attacks.chain import published
+from course_lib.clrnet.coded import Coded
 from course_lib.clrnet.frame import put_back, rounded, squared
-from course_lib.clrnet.refine import inpainted, lost_area
+from course_lib.clrnet.learned import learned
+from course_lib.clrnet.refine import inpainted, lost_area, open_refiner
+from course_lib.clrnet.system import CODED, INVERTIBLE, SIDE
+from course_lib.errors import UsageError
 from course_lib.geometry import Box, crop, iou
 from course_lib.metrics import bootstrap, psnr, ssim
 from course_lib.photos import PhotoSource, middle_square
@@ -92,6 +98,54 @@ def cases(photos: PhotoSource, side: int, limit: int | None = None) -> list[Case
         Case(photo.name, rounded(squared(middle_square(picture), side)), number)
         for number, (photo, picture) in enumerate(islice(photos.pictures(), limit))
     ]
+
+
+def evaluate(
+    photos: PhotoSource,
+    *,
+    weights: Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    say: Say = lambda text: None,
+) -> dict[str, Any]:
+    """Measure both designs, the code also without its trained network.
+
+    Parameters
+    ----------
+    photos : PhotoSource
+        Not used for training.
+    weights : Path, optional
+        Folder of checkpoints. A design whose weights are missing is left out.
+    limit : int, optional
+        Largest number of photographs.
+    seed : int
+        Of the places of crops and of noise.
+    say : callable
+        Shows progress.
+
+    Returns
+    -------
+    dict
+        Results as `course_lib.results` wants them.
+    """
+    systems: dict[str, Any] = {"code alone": Coded(0, SIDE)}
+    if (refiner := open_refiner(weights)) is not None:
+        systems[CODED] = Coded(0, SIDE, refine=refiner.refined)
+    with contextlib.suppress(UsageError):
+        systems[INVERTIBLE] = learned(weights)
+    rows, used = [], 0
+    for variant, system in systems.items():
+        chosen = cases(photos, system.side, limit)
+        used = len(chosen)
+        measured = measure(system, chosen, variant, seed, say)
+        rows += [each for each in measured if each not in rows]  # inpainting is the same for all
+    return {
+        "system": "clrnet",
+        "checkpoint": str(weights.name if weights else "shipped"),
+        "photos": used,
+        "seed": seed,
+        "rows": rows,
+    }
 
 
 def measure(

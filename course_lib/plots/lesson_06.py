@@ -547,8 +547,10 @@ def missed(rows: Sequence[Row]) -> tuple[int, str]:
         if row and (row["value"] <= bound if lower else row["value"] >= bound):
             reached += 1
         else:
+            # A near miss must not look like a hit.
+            near = row is not None and round(row["value"], digits) == bound
             wanted = f"{'≤' if lower else '≥'} {bound:.{digits}f}"
-            lines.append([words, wanted, cell(row, digits, paper=False)])
+            lines.append([words, wanted, cell(row, digits + near, paper=False)])
     return reached, table(["missed", "goal", "reached"], lines) if lines else ""
 
 
@@ -623,11 +625,11 @@ def _of_case(rows: Iterable[Row], metric: str, case: str, attack: str) -> Row | 
 
 
 def ablation_in_words(rows: Sequence[Row], case: str, base: str = "mixup") -> str:
-    """Say how an ablation compares with its base: the watermark, as cropped, after JPEG 70."""
-    mine, theirs = (_of_case(rows, "watermark_ssim", name, "jpeg70") for name in (case, base))
+    """Say how an ablation compares with its base: the frame that is found after JPEG 70."""
+    mine, theirs = (_of_case(rows, "iou", name, "jpeg70") for name in (case, base))
     if mine is None or theirs is None or None in (mine["low"], theirs["low"]):
         return "not measured"
-    by = f"SSIM after JPEG 70 {mine['value'] - theirs['value']:+.3f}"
+    by = f"IoU after JPEG 70 {mine['value'] - theirs['value']:+.3f}"
     if mine["low"] > theirs["high"]:
         return f"{by}: better than {CASES[base]}"
     if mine["high"] < theirs["low"]:

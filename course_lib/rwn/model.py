@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from course_lib.attacks.filters import blur_matrix
 from course_lib.errors import UsageError
@@ -154,25 +153,6 @@ class SeparateNetworks(Hider):
         for _ in range(self.steps):
             x = haar_up(x)
         return x
-
-
-class PatchDiscriminator(nn.Sequential):
-    """Say of each neighbourhood whether it looks untouched: (n, 3, h, w) to (n, 1, h / 8, w / 8).
-
-    A discriminator of patches as in pix2pix, with spectral normalisation; trained with least
-    squares (section III-C).
-    """
-
-    def __init__(self, width: int = 32) -> None:
-        layers: list[nn.Module] = []
-        inputs = 3
-        for outputs in (width, 2 * width, 4 * width):
-            layers += [
-                spectral_norm(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)),
-                nn.LeakyReLU(0.2),
-            ]
-            inputs = outputs
-        super().__init__(*layers, nn.Conv2d(inputs, 1, 3, padding=1))
 
 
 class TamperNet(UNet):

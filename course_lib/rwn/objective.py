@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from course_lib.rwn.model import NULL
 
@@ -48,7 +47,8 @@ PAPER = Weights()
 """Section III-C: α = 1, β = 8, L1 throughout."""
 
 COURSE = Weights(restored=0.1, null=0.2, adversarial=0.0, structure=True)
-"""The picture's weight is then that of `QualityControl`, and its distance a mean square."""
+"""The picture's weight is then steered (`course_lib.judges.QualityControl`), its distance a mean
+square."""
 
 
 def null_loss(rest: Tensor) -> Tensor:
@@ -91,60 +91,3 @@ def watermark_loss(found: Tensor, truth: Tensor) -> Tensor:
     """Ask for the structure of the watermark: correlation, and SSIM near the end of the way."""
     likeness = correlation(found, truth) + structural_similarity(found, truth)
     return 1 - likeness.mean() / 2
-
-
-def adversarial_losses(
-    discriminator: nn.Module, real: Tensor, fake: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Judge with least squares, for both sides of the game at once.
-
-    Parameters
-    ----------
-    discriminator : Module
-    real, fake : (n, 3, h, w) Tensor
-        Original and protected pictures.
-
-    Returns
-    -------
-    judge : Tensor
-        What the discriminator minimises: 1 for real, 0 for fake. Its gradients reach it alone.
-    fool : Tensor
-        What the hiding network minimises: 1 for fake. Its gradients pass the discriminator and
-        leave it as it is.
-
-    Source: X. Mao et al., "Least squares generative adversarial networks", ICCV 2017.
-    """
-    judge = ((discriminator(real) - 1) ** 2).mean() + (discriminator(fake.detach()) ** 2).mean()
-    frozen = {name: value.detach() for name, value in discriminator.named_parameters()}
-    fool = ((functional_call(discriminator, frozen, (fake,)) - 1) ** 2).mean()
-    return judge, fool
-
-
-class QualityControl(nn.Module):
-    """Choose the weight of the picture so that PSNR comes to what is wanted.
-
-    A controller of one number: while the running PSNR is below its target the weight grows by up
-    to 2 % a step, and shrinks while it is above. So robustness is compared at equal quality, and
-    nobody has to find a weight by trial.
-
-    Parameters
-    ----------
-    weight : float
-        To begin with.
-    """
-
-    log_weight: Tensor
-    running: Tensor
-
-    def __init__(self, weight: float = 20.0) -> None:
-        super().__init__()
-        self.register_buffer("log_weight", torch.tensor(weight).log())
-        self.register_buffer("running", torch.tensor(float("nan")))
-
-    @torch.no_grad()
-    def forward(self, mse: Tensor, target: float, gain: float = 0.02) -> Tensor:
-        """Return the weight for a batch with this mean square error; target in dB."""
-        psnr = -10 * torch.log10(mse.clamp(min=1e-8))
-        self.running = torch.where(self.running.isnan(), psnr, 0.95 * self.running + 0.05 * psnr)
-        self.log_weight += gain * (target - self.running).clip(-1, 1)
-        return self.log_weight.exp()

@@ -19,15 +19,14 @@ from torch import Tensor, nn
 from course_lib.attacks.crops import stretched
 from course_lib.attacks.tamper import free_form_mask, tampered
 from course_lib.checkpoints import describe_photos, find, load
+from course_lib.judges import PatchDiscriminator, QualityControl, adversarial_losses
 from course_lib.photos import PhotoSource
 from course_lib.profiles import Profile
 from course_lib.rwn.examples import Publication, Tiles, TileStream, publish
-from course_lib.rwn.model import NULL, Attack, Hider, Passage, PatchDiscriminator, TamperNet, hider
+from course_lib.rwn.model import NULL, Attack, Hider, Passage, TamperNet, hider
 from course_lib.rwn.objective import (
     COURSE,
-    QualityControl,
     Weights,
-    adversarial_losses,
     correlation,
     null_loss,
     structural_similarity,
@@ -41,6 +40,8 @@ TAMPER = "tamper"
 """Name of the checkpoint of the network that marks pasted areas."""
 RAMP = 0.12
 """Share of the steps in which attacks grow to their full strength."""
+FIRST_WEIGHT = 20.0
+"""Weight of the picture to begin with."""
 FIRST_PSNR = 33.0
 """Target of the picture's quality at the beginning, dB."""
 RISE = 0.45
@@ -121,7 +122,7 @@ class Ensemble(nn.Module):
         super().__init__()
         self.hider = hider(network)
         self.judge = PatchDiscriminator() if judged else None
-        self.control = QualityControl()
+        self.control = QualityControl(FIRST_WEIGHT)
 
     def forward(
         self, pictures: Tensor, watermarks: Tensor, attack: Attack
