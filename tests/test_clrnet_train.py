@@ -151,6 +151,30 @@ def test_attacks_see_gradients_only_without_stabilization(stabilized):
     assert any(w.grad is not None and w.grad.any() for w in net.generator.parameters())
 
 
+def test_both_ways_see_the_same_weights_while_training():
+    """Spectral normalisation refines its estimate at every look: it must look once a step."""
+    net = Ensemble(SMOKE).train()
+    conv = next(
+        each
+        for name, each in net.generator.named_modules()
+        if name.endswith("to_first.0") and isinstance(each, torch.nn.Conv2d)
+    )
+    seen = []
+    conv.register_forward_hook(lambda module, given, made: seen.append(module.weight.detach()))
+    net(torch.rand(2, 3, 64, 64), one_cut, IDEAL)
+    assert len(seen) == 2 and torch.equal(*seen)
+    net(torch.rand(2, 3, 64, 64), one_cut, IDEAL)
+    assert not torch.equal(seen[0], seen[2]), "and it does refine it"
+
+
+def test_locating_teaches_nobody_but_the_localizer():
+    net = Ensemble(replace(ALL, switches=replace(Switches(), synchronized=False)))
+    passage = net(torch.rand(2, 3, 64, 64), one_cut, IDEAL)
+    (passage.placed.found.sum() + passage.placed.scores.sum()).backward()
+    reached = {n.split(".")[0] for n, w in net.named_parameters() if w.grad is not None}
+    assert reached == {"localizer"}
+
+
 def test_the_teacher_leads_and_hands_over():
     net = Ensemble(ALL)
     pictures = torch.rand(2, 3, 64, 64)

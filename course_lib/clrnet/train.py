@@ -205,7 +205,7 @@ BUDGETS = {
         steps=4,
         switches=FROM_THE_START,
     ),
-    "cpu": Budget(SMALL, 128, 8, 7000, rate=4e-3, looks=1, switches=FROM_THE_START),
+    "cpu": Budget(SMALL, 128, 8, 6000, rate=1.5e-3, looks=1, switches=FROM_THE_START),
     "gpu": Budget(
         PAPERS,
         side=256,
