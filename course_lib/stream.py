@@ -32,6 +32,35 @@ AHEAD = 4
 Made = TypeVar("Made")
 
 
+def shelved(picture: np.ndarray, shelf: float, smallest: int) -> np.ndarray:
+    """Reduce a photograph to what is kept in memory: (h, w, 3) uint8 to the same or smaller.
+
+    Parameters
+    ----------
+    picture : (h, w, 3) uint8
+    shelf : float
+        Shorter side in pixels that is enough.
+    smallest : int
+        Shorter side in pixels that a photograph must have.
+
+    Raises
+    ------
+    PhotoError
+        When it is too small.
+    """
+    height, width = picture.shape[:2]
+    if min(height, width) < smallest:
+        raise PhotoError(
+            f"A photograph of {width} × {height} pixels is too small: its shorter side must "
+            f"have {smallest}."
+        )
+    scale = shelf / min(height, width)
+    if scale >= 1:
+        return picture
+    size = round(width * scale), round(height * scale)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
 class Stream(ABC, Generic[Made]):
     """Batches by number; a subclass says what is in them.
 

@@ -218,6 +218,13 @@ def share(count: int, rank: int, world: int) -> slice:
     return slice(rank * each, (rank + 1) * each)
 
 
+def unwrapped(model: nn.Module) -> Any:
+    """Return the network below the wrappers that training puts around it."""
+    while hasattr(model, "module"):
+        model = model.module  # type: ignore[assignment]
+    return model
+
+
 def cosine(step: int, steps: int, highest: float, warm_up: int, flat: float = 0.0) -> float:
     """Return a learning rate that rises, stays, and falls along a cosine to a hundredth.
 

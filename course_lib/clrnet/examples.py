@@ -26,10 +26,10 @@ from course_lib.attacks.filters import (
 from course_lib.attacks.jpeg import jpeg, soft
 from course_lib.attacks.simulators import SIMULATORS, jpeg_mixup
 from course_lib.attacks.tamper import free_form_mask, tampered
-from course_lib.errors import PhotoError, UsageError
+from course_lib.errors import UsageError
 from course_lib.leaves import dead_leaves
 from course_lib.photos import PhotoSource
-from course_lib.stream import Stream
+from course_lib.stream import Stream, shelved
 
 Jpeg = Literal["real", "straight", "mixup", "jpeg-ss", "jpeg-mask", "mbrs", "none"]
 SMALLEST = 64
@@ -329,17 +329,7 @@ class SquareStream(Stream[Squares]):
         super().__init__(photos, batch_size, **settings)
 
     def _make_ready(self, picture: np.ndarray, number: int) -> np.ndarray:
-        height, width = picture.shape[:2]
-        if min(height, width) < SMALLEST:
-            raise PhotoError(
-                f"A photograph of {width} × {height} pixels is too small: its shorter side must "
-                f"have {SMALLEST}."
-            )
-        scale = SHELF * self.side / min(height, width)
-        if scale >= 1:
-            return picture
-        size = round(width * scale), round(height * scale)
-        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        return shelved(picture, SHELF * self.side, SMALLEST)
 
     def _leaves(self, rng: np.random.Generator) -> np.ndarray:
         return dead_leaves(self.side, rng)

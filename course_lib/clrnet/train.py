@@ -48,7 +48,7 @@ from course_lib.clrnet.objective import (
 from course_lib.judges import PatchDiscriminator, QualityControl, adversarial_losses
 from course_lib.photos import PhotoSource
 from course_lib.profiles import Profile
-from course_lib.training import Solved, Stage, Task, cosine
+from course_lib.training import Solved, Stage, Task, cosine, unwrapped
 
 VARIANT = "invertible"
 """Name of the checkpoint."""
@@ -538,7 +538,7 @@ class ClrTask(Task):
             total = protection_loss(passage.protected, pictures)
             total = total + weights.recovery * recovery_loss(passage.recovered, placed.targets)
         else:
-            inner = _inner(model)
+            inner = unwrapped(model)
             total = inner.control(typical, self.target(step)) * each.mean() * 100
             total = total + weights.recovery * F.mse_loss(passage.recovered, placed.targets)
         total = (
@@ -561,7 +561,7 @@ class ClrTask(Task):
             share = cropped.sum().clamp(min=1)
             lost = -10 * torch.log10(errors.clamp(min=1e-8))
             parts["lost_area"] = (lost * cropped).sum() / share
-            running = _inner(model).lost_area
+            running = unwrapped(model).lost_area
             known = torch.where(running.isnan(), parts["lost_area"], running)
             # Where nothing was cropped there is nothing to learn about it.
             running.copy_(torch.where(cropped.any(), known.lerp(parts["lost_area"], 0.02), running))
@@ -570,7 +570,7 @@ class ClrTask(Task):
 
     def evaluate(self, model: nn.Module) -> dict[str, Any]:
         """Return what the last steps came to, under all attacks: PSNR in dB."""
-        inner = _inner(model)
+        inner = unwrapped(model)
         found = {"psnr": inner.control.running, "lost_area_psnr": inner.lost_area}
         return {name: round(float(each), 2) for name, each in found.items() if each.isfinite()}
 
@@ -586,13 +586,6 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 def _nothing(model: nn.Module) -> Tensor:
     """Return 0 that depends on every weight: several processes wait for all of them."""
     return torch.stack([0.0 * weight.sum() for weight in model.parameters()]).sum()
-
-
-def _inner(model: nn.Module) -> Any:
-    """Return the network below the wrappers that training puts around it."""
-    while hasattr(model, "module"):
-        model = model.module  # type: ignore[assignment]
-    return model
 
 
 def open_networks(

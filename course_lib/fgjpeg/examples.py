@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from course_lib.attacks.codec import through_jpeg
-from course_lib.errors import PhotoError, UsageError
+from course_lib.errors import UsageError
 from course_lib.fgjpeg.model import BINS, SIDE
 from course_lib.leaves import dead_leaves
 from course_lib.photos import PhotoSource
-from course_lib.stream import Stream
+from course_lib.stream import Stream, shelved
 
 BEST = 100
 """Quality of the file that every picture is stored as first."""
@@ -91,17 +91,7 @@ class PairStream(Stream[Pairs]):
         super().__init__(photos, batch_size, **settings)
 
     def _make_ready(self, picture: np.ndarray, number: int) -> np.ndarray:
-        height, width = picture.shape[:2]
-        if min(height, width) < SMALLEST:
-            raise PhotoError(
-                f"A photograph of {width} × {height} pixels is too small: its shorter side must "
-                f"have {SMALLEST}."
-            )
-        scale = SHELF / min(height, width)
-        if scale >= 1:
-            return picture
-        size = round(width * scale), round(height * scale)
-        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        return shelved(picture, SHELF, SMALLEST)
 
     def _leaves(self, rng: np.random.Generator) -> np.ndarray:
         return dead_leaves(2 * self.tile, rng)

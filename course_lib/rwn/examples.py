@@ -22,12 +22,12 @@ from course_lib.attacks.filters import (
 )
 from course_lib.attacks.jpeg import jpeg, soft
 from course_lib.attacks.simulators import SIMULATORS, jpeg_mixup
-from course_lib.errors import PhotoError, UsageError
+from course_lib.errors import UsageError
 from course_lib.leaves import dead_leaves
 from course_lib.photos import PhotoSource
 from course_lib.rwn.match import SIDE
 from course_lib.rwn.watermarks import prepared
-from course_lib.stream import Stream
+from course_lib.stream import Stream, shelved
 
 Jpeg = Literal["real", "straight", "mixup", "both", "jpeg-ss", "jpeg-mask", "mbrs", "none"]
 CANVAS = SIDE
@@ -207,17 +207,7 @@ class TileStream(Stream[Tiles]):
         super().__init__(photos, batch_size, **settings)
 
     def _make_ready(self, picture: np.ndarray, number: int) -> np.ndarray:
-        height, width = picture.shape[:2]
-        if min(height, width) < CANVAS / 2:
-            raise PhotoError(
-                f"A photograph of {width} × {height} pixels is too small: its shorter side must "
-                f"have {CANVAS // 2}."
-            )
-        scale = SHELF / min(height, width)
-        if scale >= 1:
-            return picture
-        size = round(width * scale), round(height * scale)
-        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        return shelved(picture, SHELF, CANVAS // 2)
 
     def _leaves(self, rng: np.random.Generator) -> np.ndarray:
         return dead_leaves(CANVAS, rng)

@@ -32,7 +32,7 @@ from course_lib.rwn.objective import (
     structural_similarity,
     watermark_loss,
 )
-from course_lib.training import Solved, Stage, Task, cosine
+from course_lib.training import Solved, Stage, Task, cosine, unwrapped
 
 HIDER = "hider"
 """Name of the checkpoint of the network that hides and reveals."""
@@ -205,7 +205,7 @@ class HiderTask(Task):
             "null": null_loss(passage.rest),
         }
         if weights.structure:
-            control = _inner(model).control(mse.detach(), self.target(step))
+            control = unwrapped(model).control(mse.detach(), self.target(step))
             total = control * mse * 100
         else:
             total = weights.picture * F.l1_loss(passage.protected, pictures)
@@ -223,13 +223,6 @@ class HiderTask(Task):
         """Return the wanted PSNR of a step."""
         done = min(1.0, step / (RISE * self.budget.steps))
         return FIRST_PSNR + (self.budget.psnr - FIRST_PSNR) * done
-
-
-def _inner(model: nn.Module) -> Any:
-    """Return the network below the wrappers that training puts around it."""
-    while hasattr(model, "module"):
-        model = model.module  # type: ignore[assignment]
-    return model
 
 
 def _tiles(budget: Budget, photos: PhotoSource, seed: int) -> TileStream:
