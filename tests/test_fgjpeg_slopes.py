@@ -7,13 +7,12 @@ import torch
 
 from course_lib.attacks.codec import real_jpeg
 from course_lib.attacks.jpeg import LUMA, fourier, jpeg
-from course_lib.attacks.simulators import jpeg_ss
+from course_lib.attacks.simulators import jpeg_ss, slopes_lent
 from course_lib.fgjpeg.slopes import (
     WAVES,
     agreement,
     mean_slope,
     said_slopes,
-    slopes_lent,
     true_slopes,
     waves_of,
     with_waves,

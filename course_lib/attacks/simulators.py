@@ -158,3 +158,22 @@ def jpeg_mixup(
         quality = low + (high - low) * torch.rand(n, generator=generator)
         mixed = mixed + share.view(n, 1, 1, 1) * simulator(pictures, quality, generator)
     return mixed.clamp(0, 1)  # shares add up to one but for rounding
+
+
+def slopes_lent(real: Tensor, simulated: Tensor) -> Tensor:
+    """Combine two pictures: the values of the first, the slopes of the second.
+
+    Parameters
+    ----------
+    real : (n, 3, h, w) tensor
+        Such as a real file; whatever gradient it has is not passed.
+    simulated : (n, 3, h, w) tensor
+        With a gradient.
+
+    Returns
+    -------
+    (n, 3, h, w) tensor
+
+    Source: released code of CLR-Net.
+    """
+    return simulated + (real - simulated).detach()

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from course_lib.attacks.simulators import slopes_lent
 from course_lib.fgjpeg.grid import SIDE, WEIGHTS, steps_by_phase
 from course_lib.fgjpeg.model import BINS
 from course_lib.fgjpeg.objective import soft_labels
@@ -14,7 +15,6 @@ from course_lib.fgjpeg.slopes import (
     WAVES,
     agreement,
     mean_slope,
-    slopes_lent,
     waves_of,
     with_waves,
 )

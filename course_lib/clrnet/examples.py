@@ -24,7 +24,7 @@ from course_lib.attacks.filters import (
     resized,
 )
 from course_lib.attacks.jpeg import jpeg, soft
-from course_lib.attacks.simulators import SIMULATORS, jpeg_mixup
+from course_lib.attacks.simulators import SIMULATORS, jpeg_mixup, slopes_lent
 from course_lib.attacks.tamper import free_form_mask, tampered
 from course_lib.errors import UsageError
 from course_lib.leaves import dead_leaves
@@ -191,7 +191,7 @@ def through_jpeg(
             return file
         # A slope of 1 everywhere would say that the finest waves survive.
         simulated = jpeg(pictures, quality, "4:2:0" if halved else "4:4:4", rounding=soft)
-        return simulated + (file - simulated).detach()
+        return slopes_lent(file, simulated)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     if kind == "mixup":
         return jpeg_mixup(pictures, generator, qualities=(low, high))

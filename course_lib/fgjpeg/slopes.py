@@ -140,22 +140,3 @@ def agreement(said: Tensor, true: Tensor) -> Tensor:
     a, b = (each[..., 1:].flatten(1) for each in (said, true))
     lengths = a.norm(dim=1) * b.norm(dim=1)
     return (a * b).sum(1) / lengths.clamp(min=1e-12)
-
-
-def slopes_lent(real: Tensor, simulated: Tensor) -> Tensor:
-    """Combine two pictures: the values of the first, the slopes of the second.
-
-    Parameters
-    ----------
-    real : (n, 3, h, w) tensor
-        Such as a real file; whatever gradient it has is not passed.
-    simulated : (n, 3, h, w) tensor
-        With a gradient.
-
-    Returns
-    -------
-    (n, 3, h, w) tensor
-
-    Source: released code of CLR-Net.
-    """
-    return simulated + (real - simulated).detach()

@@ -21,7 +21,7 @@ from course_lib.attacks.filters import (
     rescaled,
 )
 from course_lib.attacks.jpeg import jpeg, soft
-from course_lib.attacks.simulators import SIMULATORS, jpeg_mixup
+from course_lib.attacks.simulators import SIMULATORS, jpeg_mixup, slopes_lent
 from course_lib.errors import UsageError
 from course_lib.leaves import dead_leaves
 from course_lib.photos import PhotoSource
@@ -156,7 +156,7 @@ def _through_jpeg(
     if kind == "real":
         # The slope of 1 of a straight-through file would say that the finest waves survive.
         soft_file = jpeg(pictures, quality, "4:2:0" if halved else "4:4:4", rounding=soft)
-        return soft_file + (real_jpeg(pictures, quality, halved) - soft_file).detach()
+        return slopes_lent(real_jpeg(pictures, quality, halved), soft_file)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     if kind == "mixup":
         # The paper's range of qualities is 10 to 100; ramped as all attacks are.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from course_lib.attacks.filters import blur_matrix
 from course_lib.errors import UsageError
-from course_lib.invertible import InvertibleUNet, Residual, haar_down, haar_up
+from course_lib.invertible import InvertibleUNet, Residual, channels_last, haar_down, haar_up
 from course_lib.rwn.tamper import FAINT
 from course_lib.unet import UNet
 
@@ -237,8 +237,3 @@ def _plain(inputs: int, outputs: int, width: int, blocks: int) -> nn.Sequential:
         last.weight *= 0.1
     inner = [layer for _ in range(blocks) for layer in (Residual(width), nn.LeakyReLU(0.2))]
     return nn.Sequential(nn.Conv2d(inputs, width, 3, padding=1), nn.LeakyReLU(0.2), *inner, last)
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """Lay channels side by side in memory: convolutions on processors are twice as fast."""
-    return x.contiguous(memory_format=torch.channels_last)

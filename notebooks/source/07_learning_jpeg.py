@@ -328,7 +328,7 @@ if lesson.profile.name != "smoke":
 # pictures of another: forward a real file, backward whatever we like. (CLR-Net's released code does
 # it; lessons 04 and 06 used it with JPEG-SS.)
 
-# %% quote="course_lib.fgjpeg.slopes.slopes_lent" exercise="7.3" minutes=5 difficulty=1
+# %% quote="course_lib.attacks.simulators.slopes_lent" exercise="7.3" minutes=5 difficulty=1
 # hint: .detach() gives the same values without their gradient.
 # hint: Add to the simulated picture what it lacks to be the real one, as a constant.
 
