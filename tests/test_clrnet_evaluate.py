@@ -58,13 +58,13 @@ def test_an_ignorant_system_is_measured_as_such(chosen):
     ]
     by_hand = np.mean([2 * box.area / (1 + box.area) for box in boxes])
     assert by(rows, "crop_f1", attack="none") == pytest.approx(by_hand)
-    blank = by(rows, "lost_area_psnr", attack="none", case=None, variant="ignorant")
-    assert blank < by(rows, "lost_area_psnr", attack="none", variant="inpainting")
+    blank = by(rows, "lost_area_psnr", attack="none", case=None, set=None)
+    assert blank < by(rows, "lost_area_psnr", attack="none", set="inpainting")
 
 
 def test_the_code_recovers_more_than_inpainting(chosen):
     rows = ev.recovery_rows(Coded(3, SIDE), chosen, attacks=("none",))
-    mine = by(rows, "lost_area_psnr", variant=None, case=None)
-    assert mine > by(rows, "lost_area_psnr", variant="inpainting") + 3
-    assert by(rows, "recovered_psnr", variant=None, case=None) > mine
+    mine = by(rows, "lost_area_psnr", set=None, case=None)
+    assert mine > by(rows, "lost_area_psnr", set="inpainting") + 3
+    assert by(rows, "recovered_psnr", set=None, case=None) > mine
     assert abs(by(rows, "lost_area_psnr", case="stretched") - mine) < 2

@@ -45,6 +45,8 @@ RECOVERED = "none", "jpeg70"
 """Attacks after which recovery is measured."""
 AREA = 0.7
 """Share of the area that is kept where recovery is measured."""
+INPAINTING = "inpainting"
+"""Rows of the baseline, by their ``set``."""
 AREAS = 0.5, 1.0
 """Range of that share where places are measured."""
 
@@ -137,8 +139,7 @@ def evaluate(
     for variant, system in systems.items():
         chosen = cases(photos, system.side, limit)
         used = len(chosen)
-        measured = measure(system, chosen, variant, seed, say)
-        rows += [each for each in measured if each not in rows]  # inpainting is the same for all
+        rows += measure(system, chosen, variant, seed, say)
     return {
         "system": "clrnet",
         "checkpoint": str(weights.name if weights else "shipped"),
@@ -178,7 +179,7 @@ def measure(
     for name, part in parts.items():
         say(f"{variant}: {name}")
         rows += part(system, chosen, seed)
-    return [{**each, "variant": each.get("variant", variant)} for each in rows]
+    return [{**each, "variant": variant} for each in rows]
 
 
 def fidelity_rows(system: System, chosen: Sequence[Case]) -> list[Row]:
@@ -222,7 +223,8 @@ def recovery_rows(
 ) -> list[Row]:
     """Measure recovery of whole pictures and of the lost area, beside inpainting of the same crop.
 
-    Inpainting is told the true place.
+    Inpainting is told the true place; its rows have ``set`` `INPAINTING`. What it fills from is the
+    protected crop, which differs from system to system.
     """
     found: dict[tuple[str, ...], list[tuple[float, float, float]]] = {}
     for case in chosen:
@@ -233,18 +235,18 @@ def recovery_rows(
             for kind in ("", "stretched"):
                 shape = case.picture.shape if kind else cut.shape
                 seen = published(stretched(cut, shape), attack, case.number)
-                made = {("", kind): system.locate(seen).recovered}
+                made = {"": system.locate(seen).recovered}
                 if not kind:
                     canvas, _ = put_back(seen, box, len(case.picture))
-                    made["inpainting", ""] = inpainted(canvas, visible)
-                for (variant, case_name), picture in made.items():
-                    key = variant, attack, case_name
+                    made[INPAINTING] = inpainted(canvas, visible)
+                for who, picture in made.items():
+                    key = who, attack, kind
                     found.setdefault(key, []).append(_distances(picture, case.picture, visible))
     metrics = "recovered_psnr", "recovered_ssim", "lost_area_psnr"
     rows = []
-    for (variant, attack, kind), values in found.items():
+    for (who, attack, kind), values in found.items():
         keys: dict[str, Any] = {"attack": attack, "area": AREA} | ({"case": kind} if kind else {})
-        keys |= {"variant": variant} if variant else {}
+        keys |= {"set": who} if who else {}
         rows += [
             row(metric, bootstrap(numbers), **keys)
             for metric, numbers in zip(metrics, np.transpose(values), strict=True)
